@@ -1,0 +1,48 @@
+# Two commands do all the set-up: `make call` and `make test`.
+# uv is bootstrapped by pip where it is missing. PYTHON picks the interpreter (3.11 or 3.12).
+
+UV_PYTHON_DOWNLOADS := never
+export UV_PYTHON_DOWNLOADS
+PYTHON ?= python3
+VENV ?= .venv
+export UV_PROJECT_ENVIRONMENT = $(VENV)
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(VENV)/bin
+CALL ?=
+
+.PHONY: help call serve test test-all lint types unit clean
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install -q uv
+
+$(VENV)/.ready: $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(UV) sync -q --python $(PYTHON)
+	@touch $@
+
+call: $(VENV)/.ready  ## hold a phone call here: no key, no network
+	$(RUN)/tipring call --out calls $(CALL)
+
+serve: $(VENV)/.ready  ## answer the phone with tipring.toml
+	$(RUN)/tipring serve
+
+lint: $(VENV)/.ready
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(RUN)/mypy
+
+unit: $(VENV)/.ready
+	$(RUN)/pytest $(PYTEST)
+
+test: lint types unit  ## lint, types and every test
+
+test-all:  ## make test, and the tests again on every other supported Python of this machine
+	@.ci/pythons
+
+clean:  ## remove what make made
+	rm -rf .venv* .uv calls

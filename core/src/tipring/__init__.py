@@ -1,0 +1,1 @@
+"""tipring answers the phone, and knows when the caller is done."""

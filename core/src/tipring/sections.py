@@ -1,0 +1,103 @@
+"""The sections of ``tipring.toml`` that are the host's own, with every default.
+
+A provider's settings are its own; ``[use]`` says which providers are used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from tipring.providers import Settings, secret
+
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Use(Settings):
+    """Which providers are used, each a name or a list in order of preference."""
+
+    stt: Names = Field(("moonshine",), description="Who hears the caller.")
+    turn: Names = Field(("smart",), description="Who proposes that the caller is done.")
+    llm: Names = Field(("receptionist",), description="The ladder, top rung first.")
+    tts: Names = Field(("hibari",), description="Who speaks for the agent.")
+    observers: tuple[str, ...] = Field((), description="Who watches calls from the side.")
+
+
+class Agent(Settings):
+    """Who answers the phone."""
+
+    prompt: str = Field(
+        "You answer the phone. Be brief: one or two short sentences, no lists, no markup.",
+        description="The model's instructions.",
+    )
+    greeting: str = Field(
+        "Hello, thanks for calling. How can I help?",
+        description="The first words. Empty: the caller speaks first.",
+    )
+    goodbye: str = Field("Thanks for calling. Goodbye.", description="The last words.")
+    apology: str = Field(
+        "I'm sorry, I'm having trouble right now. Could you say that again?",
+        description="What is said when no rung can answer.",
+    )
+    nudge: str = Field("Are you still there?", description="What is said into a long silence.")
+    busy: str = Field(
+        "All our lines are busy right now. Please call again in a few minutes.",
+        description="What a caller over the limit hears.",
+    )
+    language: str = Field("en", description="The language of the conversation, a BCP 47 tag.")
+
+
+class Turns(Settings):
+    """The rules of who may speak. All times are seconds."""
+
+    hold: float = Field(1.8, ge=0, le=10, description="How long unfinished words are waited on.")
+    speculate: bool = Field(
+        True, description="Whether the model may start while a turn is held, unheard until it ends."
+    )
+    nudge_after: float = Field(6.0, gt=0, le=120, description="Silence owed by the caller.")
+    nudge_again: float = Field(10.0, gt=0, le=120, description="Silence after the first nudge.")
+    answer_within: float = Field(
+        4.0, gt=0, le=60, description="Silence owed by the agent, before a filler is said."
+    )
+    opener_grace: float = Field(
+        2.5, ge=0, le=10, description="When a hello during the greeting is answered after it."
+    )
+
+
+class Limits(Settings):
+    """How much one process takes on."""
+
+    max_calls: int = Field(8, ge=1, le=1000, description="Calls at once; beyond it: busy.")
+    ttl: float = Field(900.0, gt=0, le=14400, description="Seconds a call may last.")
+
+
+class Server(Settings):
+    """Where the host listens."""
+
+    host: str = Field("127.0.0.1", description="The address to bind.")
+    port: int = Field(8080, ge=0, le=65535, description="Audio and webhooks. 0: any free port.")
+    control_port: int = Field(9090, ge=0, le=65535, description="Control. 0: any free port.")
+    public_url: str = Field(
+        "", description="Where Twilio reaches the host, for example https://agent.example.com."
+    )
+    control_token: SecretStr | None = secret(
+        "TIPRING_CONTROL_TOKEN", "Who may use the control port.", optional=True
+    )
+
+
+class Twilio(Settings):
+    """The telephone company."""
+
+    account_sid: str = Field("", description="The account, AC and 32 hex digits.")
+    api_url: str = Field("https://api.twilio.com", description="The root of Twilio's REST API.")
+    auth_token: SecretStr | None = secret(
+        "TWILIO_AUTH_TOKEN", "Checks that a request is Twilio's, and hangs up.", optional=True
+    )
+
+
+class Record(Settings):
+    """What is kept of a call. Off unless a folder is named."""
+
+    dir: Path | None = Field(None, description="Where each call leaves a folder.")

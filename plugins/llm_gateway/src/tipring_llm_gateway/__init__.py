@@ -1,0 +1,1 @@
+"""Rungs behind Cloudflare AI Gateway, or any OpenAI-compatible server."""

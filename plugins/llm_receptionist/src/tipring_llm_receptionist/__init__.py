@@ -1,0 +1,1 @@
+"""A scripted receptionist: no model, no key."""

@@ -1,0 +1,1 @@
+"""Deepgram nova-3 hears the caller."""

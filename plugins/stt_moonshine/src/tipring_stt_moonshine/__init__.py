@@ -1,0 +1,1 @@
+"""Moonshine hears the caller, on this machine, without a key."""

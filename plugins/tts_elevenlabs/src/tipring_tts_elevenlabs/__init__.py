@@ -1,0 +1,1 @@
+"""ElevenLabs speaks for the agent."""

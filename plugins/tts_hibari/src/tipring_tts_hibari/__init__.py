@@ -1,0 +1,1 @@
+"""hibari speaks for the agent, on this machine, without a key."""

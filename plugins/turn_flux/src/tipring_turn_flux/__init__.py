@@ -1,0 +1,1 @@
+"""Deepgram Flux hears the caller and says when they are done."""

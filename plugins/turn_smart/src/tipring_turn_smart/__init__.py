@@ -1,0 +1,1 @@
+"""Smart Turn decides, by how the caller sounds, whether they are done."""
