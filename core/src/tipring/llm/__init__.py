@@ -1,0 +1,1 @@
+"""The ladder: several models, one answer, and nothing said twice."""
