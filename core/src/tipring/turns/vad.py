@@ -50,7 +50,7 @@ def phone_vad() -> VADAnalyzer:
         def __init__(self) -> None:
             self.session = session
             self.sample_rates = [8000, 16000]
-            self.reset_states()  # type: ignore[no-untyped-call]
+            self.reset_states()
 
     class PhoneVAD(SileroVADAnalyzer):
         def __init__(self) -> None:

@@ -1,0 +1,392 @@
+"""The court: detectors propose that the caller is done, the court decides.
+
+It wraps whatever stop strategy a plugin brought, so that holding, merging, speculating and falling
+back work the same for every detector. For each turn it commits once.
+
+A proposal is heard when the caller is silent and their words have arrived. If the words sound
+finished, it is committed at once. If they trail off, it is held; a caller who goes on meanwhile
+goes on with the same turn. While it is held the model may already answer, unheard.
+
+Nothing waits for ever. A detector that says nothing for ``patience`` seconds of silence is
+overruled by silence; a voice detector that hears a voice in the noise is overruled when no new word
+has come for a while; a transcriber that never finishes is taken at its last word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameProcessorSetup
+from pipecat.turns.types import ProcessFrameResult, UserTurnSpeculation
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy
+from pipecat.utils.time import time_now_iso8601
+
+from tipring.journal import Journal
+from tipring.providers import TurnPlan
+from tipring.sections import Turns
+from tipring.turns.detector import Detector
+from tipring.turns.floor import Floor
+from tipring.turns.words import Words, spoken
+
+# A voice without a new word for this long is a room, not a caller.
+_WORDLESS = 3.0
+# A transcriber's words come this late at the most after the voice that spoke them.
+_LAG = 1.0
+# After a detector has failed, silence alone ends a turn this late (Smart Turn's own cap).
+_SILENCE = 0.7
+
+
+class Court(BaseUserTurnStopStrategy):
+    """Decides when the caller's turn is over.
+
+    Args:
+        plan: What the chosen detector brought.
+        by: The detector's name, as it stands in the config.
+        floor: Who has the floor.
+        journal: Where every step is noted.
+        words: The word lists of the conversation's language.
+        rules: The times.
+        punctuates: Whether a missing full stop means something with the transcriber in use.
+    """
+
+    def __init__(
+        self,
+        plan: TurnPlan,
+        *,
+        by: str,
+        floor: Floor,
+        journal: Journal,
+        words: Words,
+        rules: Turns,
+        punctuates: bool,
+    ) -> None:
+        super().__init__()
+        self._detector = Detector(plan.stop, name=by, court=self)
+        self._patience = plan.patience
+        self._floor = floor
+        self._journal = journal
+        self._words = words
+        self._rules = rules
+        self._punctuates = punctuates
+
+        self._epoch = 0
+        self._open = False
+        self._decided = False
+        self._armed = False
+        self._said: list[str] = []
+        self._interim = ""
+        self._silent_since = 0.0
+        self._voiced = False
+        self._proposed_by: str | None = None
+        self._held_because: str | None = None
+        self._speculation: UserTurnSpeculation | None = None
+        self._failed = False
+        # What Pipecat's controller believes; it refuses to end a turn while it hears the caller.
+        self._controller_hears = False
+        self._verdict: ProposedUserStoppedSpeakingFrame | None = None
+        self._timers: dict[str, asyncio.Task[None]] = {}
+
+    # -- Pipecat's side ------------------------------------------------------------------------
+
+    @property
+    def resolves_proposed_turn_stop_frames(self) -> bool:
+        """The court is the one who resolves them."""
+        return True
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
+        """Set up the court and the detector behind it."""
+        await super().setup(setup)
+        await self._detector.setup(setup)
+
+    async def cleanup(self) -> None:
+        """Stop every timer and let the detector go."""
+        for name in list(self._timers):
+            await self._stop(name)
+        await self._detector.cleanup()
+        await super().cleanup()
+
+    async def handle_user_turn_started(self) -> None:
+        """Open a turn. Told by the controller, before the words that opened it come here."""
+        self._epoch += 1
+        self._open, self._decided, self._failed = True, False, False
+        self._floor.turn_open = True
+        self._said.clear()
+        self._interim = ""
+        self._arm()
+
+    async def handle_user_turn_stopped(self) -> None:
+        """Close the turn, whoever ended it."""
+        self._open = self._armed = self._voiced = False
+        self._floor.turn_open = False
+        self._proposed_by = self._held_because = None
+        for name in list(self._timers):
+            await self._stop(name)
+        self._detector.turn_ended()
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Take note of a frame and pass it to the detector. Never waits for the detector."""
+        if isinstance(frame, InputAudioRawFrame):
+            self._detector.hear(frame)
+            return ProcessFrameResult.CONTINUE
+        if frame is self._verdict:
+            self._controller_hears = False
+            self._verdict = None
+            await self._finalize()
+            return ProcessFrameResult.CONTINUE
+        match frame:
+            case VADUserStartedSpeakingFrame():
+                self._journal.note("speech.started", ago=frame.start_secs)
+                await self._caller_speaks()
+            case ProposedUserStartedSpeakingFrame():
+                await self._caller_speaks()
+            case VADUserStoppedSpeakingFrame():
+                self._journal.note("speech.stopped", ago=frame.stop_secs)
+                await self._caller_silent(frame.stop_secs)
+            case ProposedUserStoppedSpeakingFrame():
+                await self._caller_silent(0.0)
+            case InterimTranscriptionFrame():
+                await self._hear_interim(frame.text)
+            case TranscriptionFrame():
+                await self._hear_final(frame.text)
+        self._detector.hear(frame)
+        return ProcessFrameResult.CONTINUE
+
+    # -- what the caller does --------------------------------------------------------------------
+
+    async def _caller_speaks(self) -> None:
+        self._floor.caller_speaking = self._controller_hears = self._voiced = True
+        self._arm()
+        if not self._open:
+            self._proposed_by = None  # it was about the noise before
+        await self._resume()
+        if self._open:
+            self._start("wordless", _WORDLESS, self._on_wordless)
+
+    async def _caller_silent(self, ago: float) -> None:
+        self._floor.caller_speaking = self._controller_hears = False
+        self._silent_since = self._now() - ago
+        await self._stop("wordless")
+        self._expect_detector()
+        await self._consider()
+
+    async def _hear_interim(self, text: str) -> None:
+        if text == self._interim or not spoken(text):
+            return
+        self._interim = text
+        if self._unheard():
+            await self._resume()
+        self._hear_words()
+
+    async def _hear_final(self, text: str) -> None:
+        self._interim = ""
+        if self._open and text.strip():
+            self._said.append(text.strip())
+        self._hear_words()
+        await self._consider()
+
+    def _hear_words(self) -> None:
+        if not self._open or self._decided:
+            return
+        if self._floor.caller_speaking:
+            self._start("wordless", _WORDLESS, self._on_wordless)
+            return
+        if self._unheard():
+            self._silent_since = self._now()
+        self._expect_detector()
+
+    def _unheard(self) -> bool:
+        """Whether words come from a voice too quiet for the voice detector.
+
+        A transcriber lags behind the voice by less than a second; its words do not undo a silence.
+        """
+        if self._floor.caller_speaking:
+            return False
+        return not self._voiced or self._now() - self._silent_since > _LAG
+
+    async def _resume(self) -> None:
+        """The caller goes on: what was proposed, held or speculated is void."""
+        if not self._open or self._decided:
+            return
+        await self._stop("patience")
+        await self._stop("hold")
+        if self._proposed_by:
+            self._proposed_by = self._held_because = None
+            self._journal.note("turn.resumed")
+        await self._withdraw("the caller went on")
+
+    # -- what the detector says ------------------------------------------------------------------
+
+    async def proposed(self, by: str) -> None:
+        """Hear a proposal."""
+        if self._decided or (not self._open and not self._armed):
+            self._journal.note("turn.late", by=by, epoch=self._epoch)
+            return
+        if self._proposed_by is None:
+            self._proposed_by = by
+            self._journal.note("turn.proposed", by=by, epoch=self._epoch)
+        await self._consider()
+
+    async def speculated(self, by: str, text: str) -> None:
+        """Let the model start unheard: the detector thinks that the caller may be done."""
+        if self._open and not self._decided:
+            await self._speculate(text)
+
+    async def withdrew(self, by: str) -> None:
+        """Drop the unheard answer: the detector takes it back."""
+        await self._withdraw("the detector took it back")
+
+    async def detector_failed(self, by: str, error: str) -> None:
+        """Let silence and words decide, in this turn already."""
+        self._failed = True
+        self._journal.note("detector.failed", by=by, error=error)
+        if self._open and not self._floor.caller_speaking:
+            self._expect_detector()
+
+    # -- the decision ----------------------------------------------------------------------------
+
+    async def _consider(self) -> None:
+        """Commit, hold, or go on waiting, by what is known now."""
+        if not self._open or self._decided or self._proposed_by is None:
+            return
+        if self._floor.caller_speaking or self._interim or not self._said:
+            return  # a voice, or words that are still to come; each has its timer
+        text = self._text()
+        because = self._words.unfinished_because(text, punctuates=self._punctuates)
+        until = self._silent_since + self._rules.hold
+        if because is None:
+            await self._commit("the words sound finished")
+        elif self._now() >= until:
+            await self._commit("the hold is over")
+        else:
+            if self._held_because != because:
+                self._held_because = because
+                left = until - self._now()
+                self._journal.note("turn.held", why=because, until=self._journal.now() + left)
+            self._start("hold", until - self._now(), self._consider)
+            if self._rules.speculate:
+                await self._speculate(text)
+
+    async def _commit(self, why: str) -> None:
+        self._decided = True
+        self._floor.answer_owed = True
+        text = self._text()
+        self._journal.note(
+            "turn.committed", by=self._proposed_by, why=why, text=text, epoch=self._epoch
+        )
+        if self._controller_hears:
+            # It must see the speech end before it will end the turn; the frame comes back here.
+            self._verdict = ProposedUserStoppedSpeakingFrame()
+            await self.push_frame(self._verdict)
+        else:
+            await self._finalize()
+
+    async def _finalize(self) -> None:
+        speculation, self._speculation = self._speculation, None
+        if speculation and speculation.text == self._text():
+            await self.trigger_user_turn_finalized(confirms_speculation=True)
+            return
+        if speculation:
+            self._speculation = speculation
+            await self._withdraw("the words changed")
+        await self.trigger_user_turn_stopped()
+
+    async def _speculate(self, text: str) -> None:
+        if self._speculation and self._speculation.text == text:
+            return
+        await self._withdraw("the words changed")
+        self._speculation = UserTurnSpeculation(text=text)
+        self._journal.note("turn.speculated")
+        await self.trigger_user_turn_inference_triggered(speculation=self._speculation)
+
+    async def _withdraw(self, why: str) -> None:
+        if self._speculation is None:
+            return
+        self._speculation = None
+        self._journal.note("turn.withdrawn", why=why)
+        await self.trigger_user_turn_speculation_cancelled()
+
+    # -- nothing waits for ever --------------------------------------------------------------------
+
+    def _expect_detector(self) -> None:
+        """From here the detector has until its patience is over to propose."""
+        if not self._open or self._decided:
+            return
+        patience = min(self._patience, _SILENCE) if self._failed else self._patience
+        self._start("patience", self._silent_since + patience - self._now(), self._on_patience)
+
+    async def _on_patience(self) -> None:
+        if self._proposed_by is None:
+            if self._detector.stuck:
+                await self._detector.restart("hung")
+            elif not self._failed:
+                error = f"said nothing for {self._patience:.1f} s"
+                self._journal.note("detector.failed", by=self._detector.name, error=error)
+            self._proposed_by = "silence"
+            self._journal.note("turn.proposed", by="silence", epoch=self._epoch)
+        if self._interim:
+            await self._adopt_interim()
+        await self._consider()
+
+    async def _on_wordless(self) -> None:
+        """A voice is heard, but it says nothing new: a television, a street."""
+        self._floor.caller_speaking = False
+        self._silent_since = self._now() - _WORDLESS
+        if self._proposed_by is None:
+            self._proposed_by = "words"
+            self._journal.note("turn.proposed", by="words", epoch=self._epoch)
+        if self._interim:
+            await self._adopt_interim()
+        await self._consider()
+
+    async def _adopt_interim(self) -> None:
+        """Take the transcriber at its last word. The frame comes back here as a final one."""
+        text, self._interim = self._interim, ""
+        await self.push_frame(
+            TranscriptionFrame(text, "caller", time_now_iso8601(), finalized=True)
+        )
+
+    def _arm(self) -> None:
+        """Tell the detector that a turn begins, once, at the first sign of it.
+
+        That is the voice where there is one. Pipecat's turn begins with the first word, and for a
+        short answer the word comes after the verdict, which the detector would then forget.
+        """
+        if not self._armed and not (self._decided and self._open):
+            self._armed = True
+            self._detector.turn_began()
+
+    def _text(self) -> str:
+        return " ".join(self._said)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _start(self, name: str, after: float, then: Callable[[], Awaitable[None]]) -> None:
+        """Start a timer, in the place of the one of that name."""
+        if running := self._timers.pop(name, None):
+            running.cancel()
+
+        async def run() -> None:
+            await asyncio.sleep(max(0.0, after))
+            if self._timers.get(name) is task:
+                del self._timers[name]
+            await then()
+
+        task = self.create_task(run(), f"court {name}")
+        self._timers[name] = task
+
+    async def _stop(self, name: str) -> None:
+        task = self._timers.pop(name, None)
+        if task and task is not asyncio.current_task():
+            await self.cancel_task(task)

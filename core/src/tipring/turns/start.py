@@ -1,0 +1,136 @@
+"""When the caller takes the floor: barge-in, backchannels, and the hello over the greeting.
+
+A turn starts with a word, never with a voice alone: noise must not stop the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipecat.frames.frames import (
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    UserBackchannelFrame,
+)
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_start import BaseUserTurnStartStrategy
+from pipecat.utils.time import time_now_iso8601
+
+from tipring.journal import Journal
+from tipring.turns.floor import Floor
+from tipring.turns.words import Words
+
+
+class BargeIn(BaseUserTurnStartStrategy):
+    """Gives the caller the floor at their first word, and lets "mhm" pass.
+
+    Args:
+        floor: Who has the floor.
+        journal: Where it is noted.
+        words: The word lists of the conversation's language.
+    """
+
+    def __init__(self, *, floor: Floor, journal: Journal, words: Words) -> None:
+        super().__init__()
+        self._floor = floor
+        self._journal = journal
+        self._words = words
+
+    @property
+    def resolves_proposed_turn_start_frames(self) -> bool:
+        """A transcriber's own "the caller began" is heard, and is not enough."""
+        return True
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Start a turn on words that want the floor."""
+        if not isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame):
+            return ProcessFrameResult.CONTINUE
+        final = isinstance(frame, TranscriptionFrame)
+        if frame.text.strip():
+            name = "transcript.final" if final else "transcript.interim"
+            self._journal.note(name, text=frame.text)
+        if self._floor.turn_open or not self._words.has_content(frame.text):
+            if final and not self._floor.turn_open:
+                await self.trigger_reset_aggregation()  # an "um" opens nothing
+            return ProcessFrameResult.CONTINUE
+        if self._floor.agent_audible and self._words.is_backchannel(frame.text):
+            if final:
+                self._journal.note("backchannel", text=frame.text)
+                await self.trigger_reset_aggregation()
+                await self.push_frame(
+                    UserBackchannelFrame(
+                        text=frame.text, user_id=frame.user_id, timestamp=frame.timestamp
+                    )
+                )
+            return ProcessFrameResult.CONTINUE
+        interrupts = self._floor.agent_audible or self._floor.answer_owed
+        if self._floor.agent_audible:
+            self._journal.note("interruption", text=frame.text)
+        elif self._floor.answer_owed:
+            self._journal.note("turn.withdrawn", why="the caller went on before the answer")
+        self._floor.answer_owed = False
+        self._journal.note("turn.started", by="words", text=frame.text)
+        await self.trigger_user_turn_started(enable_interruptions=interrupts)
+        return ProcessFrameResult.STOP
+
+
+class OpenerGate(BaseUserTurnStartStrategy):
+    """Keeps the caller's "hello?" from stopping the greeting, and answers it afterwards.
+
+    It stands before :class:`BargeIn`. It is a start strategy and not a mute: a mute would drop the
+    words, and would leave a transcriber that counts turns in the middle of one.
+
+    Args:
+        floor: Who has the floor.
+        journal: Where it is noted.
+        words: The word lists of the conversation's language.
+        grace: Seconds after the greeting in which the caller may say more.
+    """
+
+    def __init__(self, *, floor: Floor, journal: Journal, words: Words, grace: float) -> None:
+        super().__init__()
+        self._floor = floor
+        self._journal = journal
+        self._words = words
+        self._grace = grace
+        self._kept: list[str] = []
+        self._answer: asyncio.Task[None] | None = None
+
+    async def cleanup(self) -> None:
+        """Forget what was kept."""
+        await self._forget()
+        await super().cleanup()
+
+    async def handle_user_turn_started(self) -> None:
+        """A real turn began: there is nothing left to answer for."""
+        await self._forget()
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Keep a hello that comes over the greeting."""
+        if not self._floor.greeting:
+            if self._kept and self._answer is None:
+                self._answer = self.create_task(self._answer_later(), "opener grace")
+            return ProcessFrameResult.CONTINUE
+        if not isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame):
+            return ProcessFrameResult.CONTINUE
+        if not self._words.is_opener(frame.text):
+            return ProcessFrameResult.CONTINUE
+        if isinstance(frame, TranscriptionFrame):
+            self._kept.append(frame.text.strip())
+            self._journal.note("opener.kept", text=frame.text)
+            await self.trigger_reset_aggregation()
+        return ProcessFrameResult.STOP
+
+    async def _answer_later(self) -> None:
+        await asyncio.sleep(self._grace)
+        text, self._kept, self._answer = " ".join(self._kept), [], None
+        await self.push_frame(
+            TranscriptionFrame(text, "caller", time_now_iso8601(), finalized=True)
+        )
+
+    async def _forget(self) -> None:
+        self._kept.clear()
+        task, self._answer = self._answer, None
+        if task and task is not asyncio.current_task():
+            await self.cancel_task(task)

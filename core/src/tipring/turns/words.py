@@ -1,0 +1,100 @@
+"""What the caller's words say about whether they are done. Word lists are data, by language."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+import unicodedata
+from dataclasses import dataclass
+from importlib import resources
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_FULL_STOPS = frozenset(".!?…。！？؟।")
+
+
+def spoken(text: str) -> tuple[str, ...]:
+    """The words of a text, in lower case, without punctuation."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    return tuple(_WORD.findall(folded))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """The word lists of one language.
+
+    Attributes:
+        language: The tag of the file they come from.
+        unfinished: Words on which no sentence ends.
+        fillers: Sounds of somebody thinking.
+        backchannels: What a listener says to mean "go on", as tuples of words.
+        openers: What is said into a phone that has just been picked up, likewise.
+    """
+
+    language: str
+    unfinished: frozenset[str]
+    fillers: frozenset[str]
+    backchannels: frozenset[tuple[str, ...]]
+    openers: frozenset[tuple[str, ...]]
+
+    def unfinished_because(self, text: str, *, punctuates: bool) -> str | None:
+        """Why the text sounds unfinished, or None when it may be the end.
+
+        Args:
+            text: All that the caller said in this turn so far.
+            punctuates: Whether a missing full stop means something with this transcriber.
+        """
+        words = spoken(text)
+        if not words:
+            return None
+        if words[-1] in self.unfinished or words[-1] in self.fillers:
+            return "trailing word"
+        if punctuates and text.rstrip().rstrip("\"'”’)»")[-1:] not in _FULL_STOPS:
+            return "no full stop"
+        return None
+
+    def is_backchannel(self, text: str) -> bool:
+        """Whether it is nothing but backchannels and fillers: "mhm", "yeah, okay"."""
+        return self._only(text, self.backchannels)
+
+    def is_opener(self, text: str) -> bool:
+        """Whether it is nothing but a hello, or a backchannel."""
+        return self._only(text, self.openers | self.backchannels)
+
+    def has_content(self, text: str) -> bool:
+        """Whether there is a word in it that is not a filler."""
+        return any(word not in self.fillers for word in spoken(text))
+
+    def _only(self, text: str, phrases: frozenset[tuple[str, ...]]) -> bool:
+        """Whether the text can be cut into these phrases and fillers, four at the most."""
+        words = spoken(text)
+        cuts = {0: 0}  # words used -> phrases used
+        for at in range(len(words)):
+            if at not in cuts or cuts[at] == 4:
+                continue
+            for end in range(at + 1, min(at + 4, len(words)) + 1):
+                piece = words[at:end]
+                if piece in phrases or (end == at + 1 and piece[0] in self.fillers):
+                    cuts[end] = min(cuts.get(end, 9), cuts[at] + 1)
+        return bool(words) and len(words) in cuts
+
+
+@functools.cache
+def words_for(language: str) -> Words:
+    """The words of a language, or English where there is no file for it.
+
+    Args:
+        language: A BCP 47 tag; ``es-MX`` finds Spanish.
+    """
+    folder = resources.files("tipring.turns") / "languages"
+    base = language.replace("_", "-").split("-")[0].lower()
+    if not (base.isalpha() and (folder / f"{base}.toml").is_file()):
+        base = "en"
+    lists = tomllib.loads((folder / f"{base}.toml").read_text(encoding="utf-8"))
+    return Words(
+        language=base,
+        unfinished=frozenset(lists["unfinished"]),
+        fillers=frozenset(lists["fillers"]),
+        backchannels=frozenset(spoken(phrase) for phrase in lists["backchannels"]),
+        openers=frozenset(spoken(phrase) for phrase in lists["openers"]),
+    )
