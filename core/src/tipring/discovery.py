@@ -1,0 +1,120 @@
+"""Which plugins are installed, read from entry points without importing anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+
+from packaging.utils import canonicalize_name
+
+from tipring.config import NAME
+from tipring.errors import PluginError
+from tipring.providers import KINDS
+
+GROUPS = (*KINDS, "observer")
+"""The kinds of plugin; the entry point groups are ``tipring.KIND``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A plugin that is installed, known without importing it.
+
+    Attributes:
+        kind: ``stt``, ``turn``, ``llm``, ``tts`` or ``observer``.
+        name: What the configuration calls it.
+        dist: The distribution it came in.
+        version: That distribution's version.
+        module: What would be imported: a module, or ``module:object``.
+        requires: The distribution's requirements, by which it says what host it was written for.
+    """
+
+    kind: str
+    name: str
+    dist: str
+    version: str
+    module: str
+    requires: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def where(self) -> str:
+        """``turn.smart``."""
+        return f"{self.kind}.{self.name}"
+
+    @property
+    def source(self) -> str:
+        """``tipring-turn-smart 0.1.0``."""
+        return f"{self.dist} {self.version}"
+
+
+def discover(
+    path: Iterable[str] | None = None,
+) -> tuple[tuple[Found, ...], tuple[PluginError, ...]]:
+    """Find every plugin, and what is wrong with those that cannot even be read.
+
+    Args:
+        path: Where to look; without it, ``sys.path``.
+    """
+    found: list[Found] = []
+    problems: list[PluginError] = []
+    seen: set[str] = set()
+    dists = metadata.distributions() if path is None else metadata.distributions(path=list(path))
+    for dist in dists:
+        # Reading METADATA is what makes a scan slow, so only plugins are asked for theirs.
+        points = dist.read_text("entry_points.txt") or ""
+        if "tipring." not in points:
+            continue
+        try:
+            found += _entry_points(dist, seen, problems)
+        except Exception as error:
+            problems.append(
+                PluginError(
+                    f"{getattr(dist, '_path', 'a distribution')}",
+                    f"its metadata cannot be read: {said(error)}",
+                    "install that distribution again",
+                )
+            )
+    return tuple(found), tuple(problems)
+
+
+def said(error: BaseException) -> str:
+    """An exception in a line of its own words, whatever it is."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def _entry_points(
+    dist: metadata.Distribution, seen: set[str], problems: list[PluginError]
+) -> list[Found]:
+    points = [p for p in dist.entry_points if p.group.startswith("tipring.")]
+    name = dist.metadata["Name"] or "an unnamed distribution"
+    if canonicalize_name(name) in seen:
+        return []  # the first on the path is the one that would be imported
+    seen.add(canonicalize_name(name))
+    found: list[Found] = []
+    for point in points:
+        kind = point.group.removeprefix("tipring.")
+        if kind not in GROUPS:
+            known = ", ".join(f"tipring.{k}" for k in GROUPS)
+            what = f"there is no entry point group {point.group}"
+            problems.append(PluginError(name, what, f"the groups are: {known}"))
+        elif not NAME.fullmatch(point.name):
+            what = f'"{point.name}" cannot be a name'
+            fix = "lower case letters, digits and underscores, starting with a letter"
+            problems.append(PluginError(name, what, fix))
+        else:
+            found.append(
+                Found(
+                    kind=kind,
+                    name=point.name,
+                    dist=name,
+                    version=dist.metadata["Version"] or "?",
+                    module=re.sub(r"\s|\[.*", "", point.value),
+                    requires=tuple(dist.requires or ()),
+                )
+            )
+    return found
