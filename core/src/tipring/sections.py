@@ -42,6 +42,7 @@ class Agent(Settings):
         description="What is said when no rung can answer.",
     )
     nudge: str = Field("Are you still there?", description="What is said into a long silence.")
+    filler: str = Field("One moment, please.", description="What is said when an answer is slow.")
     busy: str = Field(
         "All our lines are busy right now. Please call again in a few minutes.",
         description="What a caller over the limit hears.",

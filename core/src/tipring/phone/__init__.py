@@ -1,0 +1,1 @@
+"""The telephone: Twilio's webhooks, signatures and media stream."""

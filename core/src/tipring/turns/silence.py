@@ -1,0 +1,116 @@
+"""Dead air: every silence has somebody who owes a word, and a time by which it must come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from tipring.journal import Event, Journal
+from tipring.sections import Turns
+from tipring.turns.floor import Floor
+
+Remedy = Literal["nudge", "goodbye", "filler", "ask again", "apology"]
+Speak = Callable[[Remedy], Awaitable[None]]
+
+_NUDGES = 2
+
+
+class DeadAir:
+    """Watches the journal and breaks silences that have lasted too long.
+
+    The caller's silence: a nudge, another one, a goodbye. The agent's: a filler, asking the model
+    once more, an apology, after which it is the caller's turn again.
+
+    Args:
+        journal: The call's.
+        floor: Who has the floor.
+        rules: The times.
+        remedy: Told what to do. It speaks, and does not wait until it has been heard.
+    """
+
+    def __init__(self, *, journal: Journal, floor: Floor, rules: Turns, remedy: Speak) -> None:
+        self._floor = floor
+        self._rules = rules
+        self._remedy = remedy
+        self._nudges = 0
+        self._excuses = 0
+        self._owes: Literal["caller", "agent"] | None = None
+        self._deadline = 0.0
+        self._changed = asyncio.Event()
+        journal.subscribe(self._hear)
+
+    async def watch(self) -> None:
+        """Run until cancelled."""
+        while True:
+            self._changed.clear()
+            if self._owes is None:
+                await self._changed.wait()
+                continue
+            left = self._deadline - asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(max(0.0, left)):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._break()
+
+    def _hear(self, event: Event) -> None:
+        match event.name:
+            case "agent.started" | "hang_up":
+                self._nobody()
+            case "agent.stopped":
+                self._answered() if self._floor.answer_owed else self._wait_for_caller()
+            case "call.began":
+                self._wait_for_caller()
+            case "speech.started":
+                # A voice that says nothing may be a room: it gets longer, but not for ever.
+                self._wait_for_caller(2.0)
+            case "speech.stopped" | "backchannel" | "opener.kept":
+                self._wait_for_caller()
+            case "turn.started":
+                self._nobody()  # the court sees to it that a turn ends
+            case "turn.committed":
+                self._nudges = self._excuses = 0
+                self._answered()
+            case "tool.called":
+                self._nobody()
+            case "tool.done":
+                self._answered()
+
+    def _nobody(self) -> None:
+        self._owes = None
+        self._changed.set()
+
+    def _wait_for_caller(self, times: float = 1.0) -> None:
+        floor = self._floor
+        if floor.agent_audible or floor.turn_open or floor.answer_owed:
+            return
+        rules = self._rules
+        self._set("caller", times * (rules.nudge_again if self._nudges else rules.nudge_after))
+
+    def _answered(self) -> None:
+        """The agent owes an answer from here on."""
+        self._set("agent", self._rules.answer_within)
+
+    def _set(self, owes: Literal["caller", "agent"], after: float) -> None:
+        self._owes = owes
+        self._deadline = asyncio.get_running_loop().time() + after
+        self._changed.set()
+
+    async def _break(self) -> None:
+        owed, self._owes = self._owes, None
+        remedy: Remedy
+        if owed == "caller":
+            self._nudges += 1
+            remedy = "nudge" if self._nudges <= _NUDGES else "goodbye"
+            # Should the remedy itself be silent, the next one is due.
+            self._set("caller", self._rules.nudge_again)
+        else:
+            self._excuses += 1
+            remedy = {1: "filler", 2: "ask again"}.get(self._excuses, "apology")  # type: ignore[assignment]
+            if remedy == "apology":
+                self._floor.answer_owed = False
+                self._set("caller", self._rules.nudge_after)
+            else:
+                self._answered()
+        await self._remedy(remedy)
