@@ -61,7 +61,7 @@ class Journal:
         """Be told of every event from here on, at once and in order."""
         self._subscribers.append(subscriber)
 
-    def note(self, name: str, *, ago: float = 0.0, **detail: Any) -> Event:
+    def note(self, name: str, /, *, ago: float = 0.0, **detail: Any) -> Event:
         """Write down that something happened.
 
         Args:

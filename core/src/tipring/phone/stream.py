@@ -143,7 +143,8 @@ class TwilioStream(TwilioFrameSerializer):
         """Turn a message into a frame, or into nothing. Never raises for what it is given."""
         message = _parse(data)
         if message is None:
-            return self._complain("a message that is not Twilio's JSON")
+            self._complain("a message that is not Twilio's JSON")
+            return None
         match message.get("event"):
             case "media":
                 return await self._media(message, data)
@@ -154,7 +155,8 @@ class TwilioStream(TwilioFrameSerializer):
                     self._on_mark(name)
             case "dtmf":
                 if not isinstance(message.get("dtmf"), dict):
-                    return self._complain("a key press without its key")
+                    self._complain("a key press without its key")
+                    return None
                 frame = await super().deserialize(data)
                 if isinstance(frame, InputDTMFFrame):
                     self._journal.note("key", digit=frame.button.value)
@@ -164,9 +166,9 @@ class TwilioStream(TwilioFrameSerializer):
             case "connected":
                 pass
             case "start":
-                return self._complain("a second start message")
+                self._complain("a second start message")
             case _:
-                return self._complain("an event that Twilio does not have")
+                self._complain("an event that Twilio does not have")
         return None
 
     async def serialize(self, frame: Frame) -> str | bytes | None:
@@ -182,13 +184,16 @@ class TwilioStream(TwilioFrameSerializer):
         media = message.get("media")
         payload = media.get("payload") if isinstance(media, dict) else None
         if not isinstance(payload, str):
-            return self._complain("media without a payload")
+            self._complain("media without a payload")
+            return None
         try:
             sound = base64.b64decode(payload, validate=True)
         except (binascii.Error, ValueError):
-            return self._complain("media whose payload is not base64")
+            self._complain("media whose payload is not base64")
+            return None
         if len(sound) > _MAX_PAYLOAD:
-            return self._complain("media of more than a second")
+            self._complain("media of more than a second")
+            return None
         if self._on_caller and sound:
             self._on_caller(sound)
         return await super().deserialize(data)

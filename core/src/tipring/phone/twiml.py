@@ -30,7 +30,7 @@ def say_and_hang_up(text: str, *, language: str) -> str:
 
     Args:
         text: What the caller hears.
-        language: A BCP 47 tag; Twilio wants a region with it, so plain ``en`` and ``es`` get theirs.
+        language: A BCP 47 tag. Twilio wants a region, so plain ``en`` and ``es`` get one.
     """
     response = VoiceResponse()
     tag = {"en": "en-US", "es": "es-US"}.get(language, language)
