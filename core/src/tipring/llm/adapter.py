@@ -13,7 +13,7 @@ from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.processors.aggregators.llm_context import LLMContext
 
 
-class UniversalAdapter(BaseLLMAdapter[dict[str, Any]]):  # type: ignore[no-untyped-call]
+class UniversalAdapter(BaseLLMAdapter[dict[str, Any]]):
     """Leaves a context as it is: each rung converts it for its own provider."""
 
     @property

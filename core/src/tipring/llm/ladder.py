@@ -189,7 +189,7 @@ class LadderLLMService(LLMService[UniversalAdapter]):
 
     async def cleanup(self) -> None:
         """Let go of every rung."""
-        await super().cleanup()  # type: ignore[no-untyped-call]
+        await super().cleanup()
         for name, rung in self._rungs:
             try:
                 await rung.aclose()

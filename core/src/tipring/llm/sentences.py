@@ -21,7 +21,7 @@ class Sentences:
     """
 
     def __init__(self, language: str = "en") -> None:
-        self._aggregator = SimpleTextAggregator(  # type: ignore[no-untyped-call]
+        self._aggregator = SimpleTextAggregator(
             aggregation_type=TextType.SENTENCE, language=language
         )
         self._kept = ""
@@ -44,5 +44,5 @@ class Sentences:
     async def flush(self) -> str:
         """Give what is left, because the answer is whole; empty when that is only white space."""
         left, self._kept = self._kept, ""
-        await self._aggregator.reset()  # type: ignore[no-untyped-call]
+        await self._aggregator.reset()
         return left if left.strip() else ""
