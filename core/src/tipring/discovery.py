@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from tipring.config import NAME
@@ -15,6 +16,10 @@ from tipring.providers import KINDS
 
 GROUPS = (*KINDS, "observer")
 """The kinds of plugin; the entry point groups are ``tipring.KIND``."""
+
+
+HOST = "tipring"
+"""The distribution of the host itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +52,10 @@ class Found:
         """``tipring-turn-smart 0.1.0``."""
         return f"{self.dist} {self.version}"
 
+    def refuse(self, what: str, fix: str) -> PluginError:
+        """Say what is wrong with it."""
+        return PluginError(self.where, f"{what} (from {self.source})", fix)
+
 
 def discover(
     path: Iterable[str] | None = None,
@@ -76,6 +85,29 @@ def discover(
                 )
             )
     return tuple(found), tuple(problems)
+
+
+def check_host(one: Found) -> None:
+    """Hold the running host against what a plugin says it was written for.
+
+    Raises:
+        PluginError: It was written for another.
+    """
+    running = metadata.version(HOST)
+    for text in one.requires:
+        try:
+            need = Requirement(text)
+        except InvalidRequirement:
+            continue  # the installer's business unless it is about the host, and then unreadable
+        if canonicalize_name(need.name) != HOST or one.dist == HOST:
+            continue
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        if not need.specifier.contains(running, prereleases=True):
+            raise one.refuse(
+                f"it was written for {HOST}{need.specifier}, and this is {HOST} {running}",
+                f"pip install --upgrade {one.dist}, or install a {HOST} that it was written for",
+            )
 
 
 def said(error: BaseException) -> str:

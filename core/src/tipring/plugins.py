@@ -14,16 +14,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pluggy
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from tipring import hookspecs
 from tipring.config import switch
-from tipring.discovery import Found, discover, said
+from tipring.discovery import Found, check_host, discover, said
 from tipring.errors import ConfigError, PluginError
 from tipring.providers import Call, Llm, Provider, Settings, Stt, Tts, Turn
 from tipring.settings import did_you_mean
@@ -32,12 +29,9 @@ from tipring.timebox import Late, within
 if TYPE_CHECKING:
     from pipecat.observers.base_observer import BaseObserver
 
-__all__ = ["HOST", "Found", "Plugins", "said"]
+__all__ = ["Found", "Plugins"]
 
 log = logging.getLogger(__name__)
-
-HOST = "tipring"
-"""The distribution of the host itself."""
 
 _DECLARATIONS: Mapping[str, type[Provider[Any]]] = {
     "stt": Stt,
@@ -147,6 +141,15 @@ class Plugins:
             raise PluginError(known.where, known.what, known.fix)
         return known
 
+    def obstacle(self, one: Found) -> PluginError | None:
+        """What is known to be in a plugin's way without importing it, if anything."""
+        try:
+            self.find(one.kind, one.name)
+            check_host(one)
+        except PluginError as error:
+            return error
+        return None
+
     def cost(self, kind: str, name: str) -> float | None:
         """Seconds it took to import a plugin, or None when it was not."""
         return self._cost.get(self.find(kind, name))
@@ -179,8 +182,7 @@ class Plugins:
                 asked = self._ask(one, "observe_call", call=call)
                 strange = [item for item in asked if not isinstance(item, BaseObserver)]
                 if strange:
-                    raise _refuse(
-                        one,
+                    raise one.refuse(
                         f"observe_call gave {_a(strange[0])} where a BaseObserver was expected",
                         "derive it from pipecat.observers.base_observer.BaseObserver",
                     )
@@ -205,7 +207,7 @@ class Plugins:
 
     def _fetch(self, one: Found) -> Any:
         """Import a plugin and register it, after its own word on which host it is for."""
-        _check_host(one)
+        check_host(one)
         module, _, attribute = one.module.partition(":")
 
         def load() -> Any:
@@ -216,14 +218,12 @@ class Plugins:
 
         outcome = within(self._patience, load)
         if isinstance(outcome.error, Late):
-            raise _refuse(
-                one,
+            raise one.refuse(
                 f"importing {module} did not end in {self._patience:g} s",
                 "move heavy imports and everything that waits into build()",
             )
         if outcome.error is not None:
-            raise _refuse(
-                one,
+            raise one.refuse(
                 f"importing {module} failed: {said(outcome.error)}",
                 f"install it again, with what it needs: pip install --force-reinstall {one.dist}",
             )
@@ -241,15 +241,14 @@ class Plugins:
             callers = {caller.name for caller in self._manager.get_hookcallers(plugin) or ()}
         except pluggy.PluginValidationError as error:
             self._forget(plugin)
-            raise _refuse(
-                one,
+            raise one.refuse(
                 "a hook of it does not fit: " + " ".join(str(error).splitlines()[1:]),
                 "a hook may take what docs/plugins/hooks.md gives it, or less",
             ) from None
         except Exception as error:
             self._forget(plugin)
-            raise _refuse(
-                one, f"it cannot be registered: {said(error)}", "make it a plain module"
+            raise one.refuse(
+                f"it cannot be registered: {said(error)}", "make it a plain module"
             ) from None
         hook = _hook(one.kind)
         if hook in callers:
@@ -260,7 +259,7 @@ class Plugins:
             what += " that is marked as one"
         elif near := did_you_mean(hook, callers):
             what += near.replace("did you mean", "its name for it seems to be").rstrip("?")
-        raise _refuse(one, what, fix)
+        raise one.refuse(what, fix)
 
     def _forget(self, plugin: Any) -> None:
         try:
@@ -290,17 +289,14 @@ class Plugins:
         if outcome.value is not None:
             return outcome.value
         if isinstance(outcome.error, PluginError):
-            raise _refuse(one, f"{hook}: {outcome.error.what}", outcome.error.fix)
+            raise one.refuse(f"{hook}: {outcome.error.what}", outcome.error.fix)
         if isinstance(outcome.error, Late):
-            raise _refuse(
-                one,
+            raise one.refuse(
                 f"{hook} did not end in {self._patience:g} s",
                 "declare only; do the work in build()",
             )
         assert outcome.error is not None
-        raise _refuse(
-            one, f"{hook} failed: {said(outcome.error)}", f"tell the author of {one.dist}"
-        )
+        raise one.refuse(f"{hook} failed: {said(outcome.error)}", f"tell the author of {one.dist}")
 
     def _declare(self, one: Found, plugin: Any) -> Provider[Any]:
         hook = _hook(one.kind)
@@ -308,16 +304,14 @@ class Plugins:
         declared = self._ask(one, hook)
         for item in declared:
             if not isinstance(item, wanted):
-                raise _refuse(
-                    one,
+                raise one.refuse(
                     f"{hook} gave {_a(item)} where {wanted.__name__} was expected",
                     f"yield tipring.providers.{wanted.__name__}(...)",
                 )
         same = [item for item in declared if item.name == one.name]
         if len(same) != 1:
             names = ", ".join(str(item.name) for item in declared) or "nothing"
-            raise _refuse(
-                one,
+            raise one.refuse(
                 f'{hook} declared {names}, and "{one.name}" has to be there once',
                 f'give the declaration the entry point\'s name: name="{one.name}"',
             )
@@ -334,37 +328,16 @@ class Plugins:
             print(line + (f" ->{names}" if names else ""), file=sys.stderr)
 
 
-def _check_host(one: Found) -> None:
-    """Hold the running host against what the plugin says it was written for."""
-    running = metadata.version(HOST)
-    for text in one.requires:
-        try:
-            need = Requirement(text)
-        except InvalidRequirement:
-            continue  # the installer's business unless it is about the host, and then unreadable
-        if canonicalize_name(need.name) != HOST or one.dist == HOST:
-            continue
-        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
-            continue
-        if not need.specifier.contains(running, prereleases=True):
-            raise _refuse(
-                one,
-                f"it was written for {HOST}{need.specifier}, and this is {HOST} {running}",
-                f"pip install --upgrade {one.dist}, or install a {HOST} that it was written for",
-            )
-
-
 def _valid(one: Found, provider: Provider[Any]) -> Provider[Any]:
     settings: Any = provider.settings
     if not (inspect.isclass(settings) and issubclass(settings, Settings)):
-        raise _refuse(
-            one,
+        raise one.refuse(
             f"its settings are {_a(settings)}, not a class of settings",
             "derive the class from tipring.providers.Settings",
         )
     if "plugin" in settings.model_fields:
-        raise _refuse(
-            one, 'it has a setting "plugin", which is the host\'s word', "call it something else"
+        raise one.refuse(
+            'it has a setting "plugin", which is the host\'s word', "call it something else"
         )
     functions: dict[str, Callable[..., Any] | None] = {
         name: getattr(provider, name, None) for name in ("build", "online", "render")
@@ -373,12 +346,8 @@ def _valid(one: Found, provider: Provider[Any]) -> Provider[Any]:
         if function is None and name != "build":
             continue
         if not callable(function) or inspect.iscoroutinefunction(function):
-            raise _refuse(one, f"its {name} is {_a(function)}", f"make {name} a plain function")
+            raise one.refuse(f"its {name} is {_a(function)}", f"make {name} a plain function")
     return provider
-
-
-def _refuse(one: Found, what: str, fix: str) -> PluginError:
-    return PluginError(one.where, f"{what} (from {one.source})", fix)
 
 
 def _hook(kind: str) -> str:

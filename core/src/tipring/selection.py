@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tipring.config import NAME, Config, Value
-from tipring.discovery import said
+from tipring.discovery import HOST, said
 from tipring.errors import ConfigError, PluginError, TipringError
-from tipring.plugins import HOST, Plugins
+from tipring.plugins import Plugins
 from tipring.providers import KINDS, Call, Provider, Settings, Turn, TurnPlan
 from tipring.settings import Mistakes, mask, place, secrets_of, settle, tell
 from tipring.timebox import Late, awithin

@@ -208,7 +208,7 @@ def _mistake(
     env = secret_env(field) if field else ""
     source = f"${env}" if env else values[key].source if key in values else "default"
     where = place(source, table, key) if key else f"[{table}]"
-    what = mask(_sentence(detail, shown="the value" if env else _toml(detail["input"])), hidden)
+    what = mask(_sentence(detail, shown="the value" if env else toml(detail["input"])), hidden)
     if field is None or env:
         return ConfigError(where, what, f"tipring plugins show {table}" if "." in table else "")
     setting = _setting(key, field)
@@ -267,7 +267,7 @@ def _setting(name: str, field: FieldInfo) -> Setting:
         name=name,
         type="secret" if env else kind,
         range="" if env else choices or _range(field),
-        default="" if default is None else _toml(default),
+        default="" if default is None else toml(default),
         description=field.description or "",
         secret_env=env,
         required=required,
@@ -356,14 +356,14 @@ def _shape(annotation: Any) -> type | None:
     return dict if issubclass(base, Mapping) else None
 
 
-def _toml(value: Any) -> str:
-    """A value as its author would write it."""
+def toml(value: Any) -> str:
+    """Write a value as it would stand in the file."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(toml(item) for item in value) + "]"
     if isinstance(value, Enum):
-        return _toml(value.value)
+        return toml(value.value)
     return str(value)
