@@ -1,0 +1,1 @@
+"""What the agent says: text made speakable, and phrases rendered ahead."""
