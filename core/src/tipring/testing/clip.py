@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tipring.errors import TipringError
+from tipring.testing.mulaw import RATE
+
 BLOCK = 80
 """Samples in which loudness is measured: 10 ms."""
 
