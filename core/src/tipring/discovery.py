@@ -71,11 +71,9 @@ def discover(
     dists = metadata.distributions() if path is None else metadata.distributions(path=list(path))
     for dist in dists:
         # Reading METADATA is what makes a scan slow, so only plugins are asked for theirs.
-        points = dist.read_text("entry_points.txt") or ""
-        if "tipring." not in points:
-            continue
         try:
-            found += _entry_points(dist, seen, problems)
+            if "tipring." in (dist.read_text("entry_points.txt") or ""):
+                found += _entry_points(dist, seen, problems)
         except Exception as error:
             problems.append(
                 PluginError(
@@ -123,7 +121,10 @@ def _entry_points(
     dist: metadata.Distribution, seen: set[str], problems: list[PluginError]
 ) -> list[Found]:
     points = [p for p in dist.entry_points if p.group.startswith("tipring.")]
-    name = dist.metadata["Name"] or "an unnamed distribution"
+    told = dist.metadata
+    if "Name" not in told:
+        raise ValueError("it has no name")
+    name = told["Name"]
     if canonicalize_name(name) in seen:
         return []  # the first on the path is the one that would be imported
     seen.add(canonicalize_name(name))
@@ -144,7 +145,7 @@ def _entry_points(
                     kind=kind,
                     name=point.name,
                     dist=name,
-                    version=dist.metadata["Version"] or "?",
+                    version=told["Version"] if "Version" in told else "?",
                     module=re.sub(r"\s|\[.*", "", point.value),
                     requires=tuple(dist.requires or ()),
                 )
