@@ -1,0 +1,230 @@
+"""Pipecat's Deepgram service on a line that is held.
+
+The stock service waits four seconds before it reconnects and drops what the caller says meanwhile,
+is switched off for the whole call by any 4xx (429 among them), waits for the handshake before the
+pipeline starts, and writes the key into the error of a refused handshake. Here the audio is kept,
+reconnecting starts at once, and what the caller said in the gap is heard afterwards, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pipecat.frames.frames import (
+    Frame,
+    StartFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
+from pipecat.services.stt_service import STTService
+from pipecat.utils.errors import ErrorCategory, classify_http_status_code
+from tipring_deepgram.line import Line, Socket
+from tipring_deepgram.refusals import Lost, Refused, passes, refusal
+
+with warnings.catch_warnings():
+    # The SDK reaches for names that websockets has renamed, and says so when it is first used.
+    # Its client is imported here, for it would otherwise import itself in the middle of a call.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import deepgram.listen.v1.client  # noqa: F401
+    from deepgram.core import ApiError
+    from deepgram.listen.v1.socket_client import AsyncV1SocketClient
+    from deepgram.listen.v1.types import ListenV1Results
+    from pipecat.services.deepgram.stt import DeepgramSTTService
+
+FINALIZE = {"type": "Finalize"}
+CLOSE = {"type": "CloseStream"}
+KEEP_ALIVE = {"type": "KeepAlive"}
+
+MUTE = 2.5
+"""Seconds after the caller fell silent in which Deepgram must have said something about it."""
+
+
+class _Socket:
+    """The SDK's connection, as a line needs it."""
+
+    def __init__(self, connection: AsyncV1SocketClient) -> None:
+        self._connection = connection
+
+    async def send_audio(self, audio: bytes) -> None:
+        await self._connection.send_media(audio)
+
+    async def send_message(self, message: Mapping[str, Any]) -> None:
+        match message["type"]:
+            case "Finalize":
+                await self._connection.send_finalize()
+            case "KeepAlive":
+                await self._connection.send_keep_alive()
+            case _:
+                await self._connection.send_close_stream()
+
+    async def messages(self) -> AsyncIterator[Any]:
+        async for message in self._connection:
+            yield message
+
+    def abort(self) -> None:
+        # The SDK has no way to drop a connection whose other side no longer answers.
+        transport = getattr(self._connection._websocket, "transport", None)
+        if transport is not None:
+            transport.abort()
+
+
+class HeldDeepgramSTTService(DeepgramSTTService):
+    """Hears the caller with Deepgram's ``/v1/listen``, through failures of the connection.
+
+    Args:
+        keep: Seconds of audio kept while there is no connection.
+        give_up_after: Seconds without a connection after which the service is unusable.
+        answer_within: Seconds Deepgram has to answer a handshake.
+        **kwargs: What :class:`DeepgramSTTService` takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        keep: float = 15.0,
+        give_up_after: float = 20.0,
+        answer_within: float = 3.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._keep = keep
+        self._give_up_after = give_up_after
+        self._answer_within = answer_within
+        self._line: Line | None = None
+        self._holding: asyncio.Task[None] | None = None
+        self._began_speaking = 0.0
+        self._words_pending = False
+        self._mute_watch: asyncio.Task[None] | None = None
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
+        """Set up without connecting: a handshake that hangs must not hold up the call."""
+        await STTService.setup(self, setup)
+
+    async def start(self, frame: StartFrame) -> None:
+        """Start to connect, and wait for nothing."""
+        await super().start(frame)
+        await self._connect()
+
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
+        """Take PCM16 of the caller."""
+        if self._line is not None:
+            self._line.add(audio)
+        yield None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Flush when the voice detector hears the caller fall silent."""
+        if isinstance(frame, VADUserStoppedSpeakingFrame) and self._line is not None:
+            # Asked for in its place behind the audio, so that a gap does not lose it.
+            self.request_finalize()
+            self._line.ask(FINALIZE)
+            await self._watch(frame)
+        elif isinstance(frame, VADUserStartedSpeakingFrame) and self._line is not None:
+            self._line.answered()
+            self._began_speaking = time.monotonic()
+            await self._unwatch()
+        # The base class flushes on a connection it holds itself, and here it holds none.
+        await super().process_frame(frame, direction)
+
+    async def _connect(self) -> None:
+        if self._line is not None:
+            return
+        self._line = Line(
+            connect=self._opened,
+            hear=self._heard,
+            lost=self._lost,
+            rate=self.sample_rate,
+            keep=self._keep,
+            answer_within=self._answer_within,
+            give_up=self._give_up_after,
+            keep_alive=KEEP_ALIVE,
+        )
+        self._holding = self.create_task(self._hold(self._line))
+
+    async def _disconnect(self) -> None:
+        await self._unwatch()
+        line, self._line = self._line, None
+        task, self._holding = self._holding, None
+        if line is not None:
+            await line.hang_up(CLOSE)
+        if task is not None:
+            await self.cancel_task(task)
+
+    async def _do_reconnect(self) -> None:
+        if self._line is not None:
+            self._line.replace("The settings changed.")
+
+    async def _hold(self, line: Line) -> None:
+        try:
+            await line.run()
+        except Refused as refused:
+            await self.push_error(
+                error_msg=str(refused),
+                category=classify_http_status_code(refused.status),
+                force_treat_as_permanent=True,
+            )
+        except Lost as lost:
+            await self.push_error(
+                error_msg=f"{lost} It was given up after {self._give_up_after:g} s.",
+                category=ErrorCategory.CONNECTIVITY,
+                force_treat_as_permanent=True,
+            )
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Socket]:
+        from websockets.exceptions import WebSocketException
+
+        query = self._build_connect_kwargs()
+        try:
+            async with self._client.listen.v1.connect(**query) as connection:
+                yield _Socket(connection)
+        except ApiError as error:
+            # The SDK's error carries the request's headers, the key among them: it goes no further.
+            status = error.status_code or 0
+            sentence = refusal(status, model=query["model"], language=query["language"])
+            raise (Lost(sentence) if passes(status) else Refused(sentence, status)) from None
+        except (OSError, EOFError, WebSocketException):
+            raise Lost("Deepgram cannot be reached.") from None
+
+    async def _lost(self, why: str) -> None:
+        await self.push_error(error_msg=why, category=ErrorCategory.CONNECTIVITY)
+
+    async def _heard(self, message: Any) -> None:
+        await self._on_message(message)
+        line = self._line
+        if line is None or not isinstance(message, ListenV1Results):
+            return
+        if message.is_final:
+            self._words_pending = False
+            line.settle(line.position(message.start + message.duration))
+        elif message.channel.alternatives and message.channel.alternatives[0].transcript:
+            self._words_pending = True
+        if message.from_finalize:
+            line.answered()
+
+    async def _watch(self, frame: VADUserStoppedSpeakingFrame) -> None:
+        """Notice a connection that is open and mute.
+
+        A flush may rightly stay unanswered, when there was nothing to flush. It is mute when it
+        owes words, or has said nothing since the caller began.
+        """
+        await self._unwatch()
+        self._mute_watch = self.create_task(self._notice_mute(time.monotonic()))
+
+    async def _unwatch(self) -> None:
+        task, self._mute_watch = self._mute_watch, None
+        if task is not None:
+            await self.cancel_task(task)
+
+    async def _notice_mute(self, stopped: float) -> None:
+        await asyncio.sleep(MUTE)
+        line = self._line
+        if line is None or not line.connected or line.heard_at > stopped:
+            return
+        if self._words_pending or line.heard_at < self._began_speaking:
+            line.replace(f"Deepgram said nothing for {MUTE:g} s after the caller spoke.")
