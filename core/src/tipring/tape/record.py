@@ -8,11 +8,13 @@ at the end. A folder that cannot be written costs the record, never the call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import re
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -89,6 +91,11 @@ class Tape:
         """
         self._take(1, pcm, at)
 
+    async def written(self) -> None:
+        """Wait for the batch of audio that is being written, if one is."""
+        if self._flushing is not None:
+            await self._flushing
+
     async def close(self) -> Path | None:
         """Write the files, off the event loop, and record nothing more.
 
@@ -98,8 +105,7 @@ class Tape:
         if self._closed:
             return self._folder
         self._closed = True
-        if self._flushing is not None:
-            await self._flushing
+        await self.written()
         conversation = tell(self._journal.events)
         heard = max(track.length for track in self._tracks)
         duration = max(conversation.duration, heard / RATE)
@@ -239,10 +245,16 @@ def dump(record: dict[str, Any], events: list[dict[str, Any]]) -> str:
     return f'{head[:-2]},\n  "events": [\n{lines}\n  ]\n}}\n'
 
 
-def _private(path: Path) -> IO[bytes]:
-    """A new file that nobody else may read."""
+@contextlib.contextmanager
+def _private(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that nobody else may read: whole, or not there at all."""
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    return os.fdopen(descriptor, "w+b")
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _file_name(call_id: str) -> str:

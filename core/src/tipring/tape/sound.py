@@ -73,7 +73,7 @@ class Track:
             The first sample that was dropped, and how many.
         """
         start = max(0, round(at * RATE))
-        dropped = max(0, self.cursor - start)
+        dropped = max(0, self.length - start)
         if dropped:
             self.cursor = self.length = start
         return start, dropped

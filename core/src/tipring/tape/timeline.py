@@ -3,7 +3,7 @@
 The page holds everything but the sound, which it plays from ``call.wav`` beside it. It reads
 without JavaScript and on paper; with it, one can zoom, play and seek. To draw a saved call again::
 
-    python -m tipring.tape.timeline calls/20260314T092653Z-CA…
+    python -m tipring.tape calls/20260314T092653Z-CA…
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import base64
 import functools
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def redraw(folder: Path) -> Path:
         OSError: The folder cannot be read or written.
         ValueError: ``call.json`` or ``call.wav`` is not what it should be.
     """
-    record = json.loads((folder / "call.json").read_text())
+    record = json.loads((folder / "call.json").read_text(encoding="utf-8"))
     if record.get("version") != 1:
         raise ValueError(f"{folder / 'call.json'} is not a record of version 1")
     wav = folder / "call.wav"
@@ -134,7 +134,7 @@ def redraw(folder: Path) -> Path:
     caller, agent = voices(wav) if wav.exists() else (nothing, nothing)
     page = folder / "timeline.html"
     page.touch(mode=0o600)
-    page.write_text(render(record, caller, agent))
+    page.write_text(render(record, caller, agent), encoding="utf-8")
     return page
 
 
@@ -280,7 +280,7 @@ def _replies(record: Mapping[str, Any], duration: float) -> Iterator[Item]:
 def _labels(items: Iterator[Item], duration: float) -> Iterator[Item]:
     """Texts of one lane, each with room up to the next."""
     ordered = sorted(items, key=lambda item: item.a)
-    for item, after in zip(ordered, [*ordered[1:], None], strict=True):
+    for item, after in zip_longest(ordered, ordered[1:]):
         yield replace(item, z=duration + ROW if after is None else max(after.a, item.a))
 
 
@@ -375,12 +375,3 @@ def _template() -> jinja2.Template:
     )
     environment.filters.update(ms=ms, clock=clock)
     return environment.from_string(_asset("timeline.html.j2"))
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m tipring.tape.timeline FOLDER")
-    try:
-        print(redraw(Path(sys.argv[1])))
-    except (OSError, ValueError) as error:
-        sys.exit(f"{error}")
