@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -115,6 +117,16 @@ def said(error: BaseException) -> str:
     except Exception:
         text = ""
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def a(thing: Any) -> str:
+    """Say what kind of thing it is: ``an int``, ``the class Acme``, ``an async function``."""
+    if inspect.iscoroutinefunction(thing):
+        return "an async function"
+    if inspect.isclass(thing):
+        return f"the class {thing.__name__}"
+    noun = type(thing).__name__
+    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
 
 
 def _entry_points(

@@ -20,7 +20,7 @@ import pluggy
 
 from tipring import hookspecs
 from tipring.config import switch
-from tipring.discovery import Found, check_host, discover, said
+from tipring.discovery import Found, a, check_host, discover, said
 from tipring.errors import ConfigError, PluginError
 from tipring.providers import Call, Llm, Provider, Settings, Stt, Tts, Turn
 from tipring.settings import did_you_mean
@@ -183,7 +183,7 @@ class Plugins:
                 strange = [item for item in asked if not isinstance(item, BaseObserver)]
                 if strange:
                     raise one.refuse(
-                        f"observe_call gave {_a(strange[0])} where a BaseObserver was expected",
+                        f"observe_call gave {a(strange[0])} where a BaseObserver was expected",
                         "derive it from pipecat.observers.base_observer.BaseObserver",
                     )
                 watching += asked
@@ -280,7 +280,7 @@ class Plugins:
                     result.close()
                     raise PluginError("", "it is asynchronous", "write def, not async def")
                 if isinstance(result, Provider) or not isinstance(result, Iterable):
-                    raise PluginError("", f"it gave back {_a(result)}, not several", "write yield")
+                    raise PluginError("", f"it gave back {a(result)}, not several", "write yield")
                 items += itertools.islice(result, _MOST)
             return items
 
@@ -305,7 +305,7 @@ class Plugins:
         for item in declared:
             if not isinstance(item, wanted):
                 raise one.refuse(
-                    f"{hook} gave {_a(item)} where {wanted.__name__} was expected",
+                    f"{hook} gave {a(item)} where {wanted.__name__} was expected",
                     f"yield tipring.providers.{wanted.__name__}(...)",
                 )
         same = [item for item in declared if item.name == one.name]
@@ -332,7 +332,7 @@ def _valid(one: Found, provider: Provider[Any]) -> Provider[Any]:
     settings: Any = provider.settings
     if not (inspect.isclass(settings) and issubclass(settings, Settings)):
         raise one.refuse(
-            f"its settings are {_a(settings)}, not a class of settings",
+            f"its settings are {a(settings)}, not a class of settings",
             "derive the class from tipring.providers.Settings",
         )
     if "plugin" in settings.model_fields:
@@ -346,7 +346,7 @@ def _valid(one: Found, provider: Provider[Any]) -> Provider[Any]:
         if function is None and name != "build":
             continue
         if not callable(function) or inspect.iscoroutinefunction(function):
-            raise one.refuse(f"its {name} is {_a(function)}", f"make {name} a plain function")
+            raise one.refuse(f"its {name} is {a(function)}", f"make {name} a plain function")
     return provider
 
 
@@ -356,9 +356,3 @@ def _hook(kind: str) -> str:
 
 def _arguments(hook: str) -> str:
     return ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
-
-
-def _a(thing: Any) -> str:
-    if inspect.iscoroutinefunction(thing):
-        return "an async function"
-    return f"the class {thing.__name__}" if inspect.isclass(thing) else f"a {type(thing).__name__}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tipring.config import NAME, Config, Value
-from tipring.discovery import HOST, said
+from tipring.discovery import HOST, a, said
 from tipring.errors import ConfigError, PluginError, TipringError
 from tipring.plugins import Plugins
 from tipring.providers import KINDS, Call, Provider, Settings, Turn, TurnPlan
@@ -84,7 +84,7 @@ class Part:
         if wrong := _wrong(self.kind, made):
             raise PluginError(
                 self.where,
-                f"its build gave a {type(made).__name__}, which is not {wrong} (from {self.dist})",
+                f"its build gave {a(made)}, which is not {wrong} (from {self.dist})",
                 f"give back {wrong} from build()",
             )
         return made

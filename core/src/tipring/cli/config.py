@@ -73,7 +73,8 @@ def _providers(config: Config, plugins: Plugins) -> Iterator[tuple[str, Value]]:
                 yield f"{kind}.{name}.{key}", _veiled(provider.settings, key, value)
     for where, written in config.tables.items():
         if where not in done:
-            yield from _written(where, written)
+            for name, value in _written(where, written):
+                yield name, Value(value=value.value, source=f"{value.source}, not in use")
 
 
 def _veiled(settings: type[Settings], key: str, value: Value) -> Value:
@@ -91,7 +92,7 @@ def _written(where: str, table: Mapping[str, Value]) -> Iterator[tuple[str, Valu
     for key, value in table.items():
         private = _PRIVATE & set(key.lower().replace("-", "_").split("_"))
         held: Any = _STARS if private else value.value
-        yield f"{where}.{key}", Value(value=held, source=f"{value.source}, not in use")
+        yield f"{where}.{key}", Value(value=held, source=value.source)
 
 
 def _shown(value: Value) -> str:
