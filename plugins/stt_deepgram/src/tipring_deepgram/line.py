@@ -150,9 +150,15 @@ class Line:
         self.kept.settle(position)
 
     def replace(self, why: str) -> None:
-        """Drop this connection and take another; what is not settled is sent again."""
-        self._why = why
-        self._replaced.set()
+        """Drop this connection and take another; what is not settled is sent again.
+
+        Nothing more of what this connection says is handed on. Without a connection this does
+        nothing, for another one is on its way.
+        """
+        if self._socket is not None:
+            self._why = why
+            self._unanswered_since = None
+            self._replaced.set()
 
     async def run(self) -> None:
         """Hold the line until cancelled.
@@ -250,6 +256,8 @@ class Line:
 
         try:
             async for message in socket.messages():
+                if self._replaced.is_set():
+                    break
                 self.heard_at = time.monotonic()
                 self._unanswered_since = None
                 await self._understand(message)
