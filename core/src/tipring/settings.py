@@ -262,7 +262,7 @@ def _setting(name: str, field: FieldInfo) -> Setting:
     env = secret_env(field)
     kind, choices = _kind(field.annotation)
     required = field.is_required()
-    default = None if required or env else field.get_default(call_default_factory=False)
+    default = None if required or env else _default(field)
     return Setting(
         name=name,
         type="secret" if env else kind,
@@ -272,6 +272,13 @@ def _setting(name: str, field: FieldInfo) -> Setting:
         secret_env=env,
         required=required,
     )
+
+
+def _default(field: FieldInfo) -> Any:
+    try:
+        return field.get_default(call_default_factory=True, validated_data={})
+    except Exception:
+        return None  # a default that is made of other settings cannot be told without them
 
 
 def _kind(annotation: Any) -> tuple[str, str]:
@@ -364,6 +371,8 @@ def toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(toml(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, Enum):
         return toml(value.value)
     return str(value)
