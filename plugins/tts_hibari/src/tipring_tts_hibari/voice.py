@@ -1,0 +1,87 @@
+"""The voice itself, loaded once and shared by every call of the process."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NATIVE = 24000
+"""Hz at which hibari synthesises."""
+
+
+class Voice:
+    """Text in, samples out. Safe from any thread; one sentence at a time.
+
+    Args:
+        name: A voice of hibari's whose model is on this machine.
+
+    Raises:
+        ValueError: When it is not.
+    """
+
+    def __init__(self, name: str) -> None:
+        from hibari import Hibari
+        from hibari.voices import VOICES, voice_path
+
+        if name not in VOICES:
+            raise ValueError(f"hibari has no voice {name!r}; it has {', '.join(VOICES)}")
+        try:
+            # Never a download: a host that starts must not wait for somebody's server.
+            voice_path(name, download_missing=False)
+        except FileNotFoundError:
+            raise ValueError(
+                f"the voice {name!r} is not on this machine; fetch it once with "
+                f"`hibari Hello --voice {name}`, or use heart, which is in the package"
+            ) from None
+        self._hibari: Any = Hibari(voice=name)
+        # Its text rules keep state while they work, so sentences take turns. One takes about a
+        # fiftieth of its own length.
+        self._turn = threading.Lock()
+        self.say("Hello.", rate=8000)
+
+    def say(
+        self, text: str, *, rate: int, speed: float = 1.0, pitch: float = 1.0
+    ) -> NDArray[np.int16]:
+        """Speak.
+
+        Args:
+            text: Some words; without any, there is silence of no length.
+            rate: Hz of what comes back.
+            speed: Pace, 0.5 to 2.
+            pitch: By how much the voice is raised, the pace staying the same.
+        """
+        import soxr  # type: ignore[import-untyped]
+
+        pace = min(2.0, max(0.5, speed / pitch))
+        with self._turn:
+            # The seed fixes the breath in the voice: the same words always sound the same.
+            native = self._hibari(text, speed=pace, seed=0)
+        if not len(native):
+            return np.zeros(0, np.int16)
+        samples = soxr.resample(np.asarray(native, np.float32), NATIVE * pitch, rate)
+        return np.asarray(np.clip(samples, -1.0, 1.0) * 32767, "<i2")
+
+
+_loading = threading.Lock()
+
+
+@functools.cache
+def _voice(name: str) -> Voice:
+    return Voice(name)
+
+
+def shared_voice(name: str) -> Voice:
+    """The process's voice of that name, loaded and warm. Safe from any thread."""
+    with _loading:
+        return _voice(name)
+
+
+@functools.cache
+def speaking_thread() -> ThreadPoolExecutor:
+    """The thread on which all calls synthesise, first come, first served."""
+    return ThreadPoolExecutor(1, thread_name_prefix="hibari")
