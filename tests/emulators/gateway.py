@@ -48,6 +48,7 @@ class Exchange:
     Attributes:
         at: Seconds since the emulator began.
         ended: When the answer was over, or the client was gone.
+        connection: The client's address; requests over one connection share it.
         outcome: ``answered``, ``refused``, ``faulted`` or ``dropped``: the client closed first.
     """
 
@@ -56,6 +57,7 @@ class Exchange:
     provider: str
     headers: Mapping[str, str]
     body: Mapping[str, Any]
+    connection: object = None
     status: int = 0
     ended: float | None = None
     outcome: str = ""
@@ -149,6 +151,7 @@ class GatewayEmulator:
                 provider=kind,
                 headers={k.lower(): v for k, v in request.headers.items()},
                 body=body,
+                connection=request.transport and request.transport.get_extra_info("peername"),
             )
             self.transcript.append(exchange)
             try:

@@ -15,6 +15,7 @@ from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage
 from tipring_llm_gateway import clients
 from tipring_llm_gateway.arguments import arguments_of
 from tipring_llm_gateway.explain import explained
+from tipring_llm_gateway.rest import rest_of
 
 if TYPE_CHECKING:
     from pipecat.processors.aggregators.llm_context import LLMContext
@@ -135,6 +136,7 @@ async def _events(stream: AsyncIterator[Any]) -> AsyncGenerator[RungEvent, None]
             reason = event.delta.stop_reason or reason
             completion = event.usage.output_tokens or 0
         elif event.type == "message_stop":
+            await rest_of(stream)
             for call in calls:
                 yield call
             yield Usage(prompt=prompt, completion=completion, cached=cached)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage
 from tipring_llm_gateway import clients
 from tipring_llm_gateway.arguments import arguments_of
 from tipring_llm_gateway.explain import explained
+from tipring_llm_gateway.rest import rest_of
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from tipring_llm_gateway.route import Route
     from tipring_llm_gateway.settings import GatewaySettings
-
-USAGE_WITHIN = 0.5
-"""Seconds that are given to the token counts, which come behind the last word."""
 
 
 class OpenAIRung:
@@ -119,23 +116,12 @@ async def _events(chunks: AsyncIterator[ChatCompletionChunk]) -> AsyncGenerator[
                 raise RungFailed("the answer was cut short inside a tool call")
             for call in calls.whole():
                 yield call
-            usage = usage or await _usage_behind(chunks)
+            for late in await rest_of(chunks):
+                usage = _usage(late) or usage
             if usage is not None:
                 yield usage
             yield End(reason=choice.finish_reason)
             return
-
-
-async def _usage_behind(chunks: AsyncIterator[ChatCompletionChunk]) -> Usage | None:
-    """The counts behind the last word, if they come at once; they are not worth a failure."""
-    try:
-        async with asyncio.timeout(USAGE_WITHIN):
-            async for chunk in chunks:
-                if usage := _usage(chunk):
-                    return usage
-    except Exception:
-        return None
-    return None
 
 
 def _usage(chunk: ChatCompletionChunk) -> Usage | None:
