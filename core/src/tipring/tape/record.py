@@ -106,23 +106,9 @@ class Tape:
             return self._folder
         self._closed = True
         await self.written()
-        conversation = tell(self._journal.events)
-        heard = max(track.length for track in self._tracks)
-        duration = max(conversation.duration, heard / RATE)
-        record: dict[str, Any] = {
-            "version": VERSION,
-            "call": self._call_id,
-            "started": self._started.isoformat(timespec="milliseconds"),
-            **as_json(conversation),
-            "duration": round(duration, 3),
-        }
-        events = [
-            {"at": round(event.at, 3), "name": event.name, "detail": as_json(event.detail)}
-            for event in self._journal.events
-        ]
         pieces, self._waiting = self._waiting, []
         try:
-            await asyncio.to_thread(self._finish, record, events, pieces, round(duration * RATE))
+            await asyncio.to_thread(self._finish, self._journal.events, pieces)
         except Exception as error:
             self._trouble("the record could not be written", error)
         return self._folder
@@ -194,13 +180,22 @@ class Tape:
             self._folder = self._dir / name
         return self._folder
 
-    def _finish(
-        self,
-        record: dict[str, Any],
-        events: list[dict[str, Any]],
-        pieces: list[tuple[int, int, bytes]],
-        samples: int,
-    ) -> None:
+    def _finish(self, noted: tuple[Event, ...], pieces: list[tuple[int, int, bytes]]) -> None:
+        conversation = tell(noted)
+        heard = max(track.length for track in self._tracks)
+        duration = max(conversation.duration, heard / RATE)
+        samples = round(duration * RATE)
+        record: dict[str, Any] = {
+            "version": VERSION,
+            "call": self._call_id,
+            "started": self._started.isoformat(timespec="milliseconds"),
+            **as_json(conversation),
+            "duration": round(duration, 3),
+        }
+        events = [
+            {"at": round(event.at, 3), "name": event.name, "detail": as_json(event.detail)}
+            for event in noted
+        ]
         folder = self._make_folder()
         spool = self._spool
 

@@ -36,6 +36,7 @@
       rows.push(row);
     }
     main.replaceChildren(...rows);
+    main.dataset.span = span;
     for (const button of zoom.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.span) === span));
     }
