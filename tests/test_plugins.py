@@ -214,6 +214,16 @@ def test_an_entry_point_may_name_an_object(installed: Site) -> None:
     assert installed.plugins().load("turn", "acme").name == "acme"
 
 
+def test_an_entry_point_that_is_no_plugin_at_all_harms_no_other(installed: Site) -> None:
+    (installed.folder / "acme_list.py").write_text("things = []")
+    installed.points("acme", {"tipring.turn": {"acme": "acme_list:things"}})
+    installed.add("turn", "healthy")
+    plugins = installed.plugins()
+    with pytest.raises(PluginError, match="it cannot be registered: TypeError"):
+        plugins.load("turn", "acme")
+    assert plugins.load("turn", "healthy").name == "healthy"
+
+
 def test_the_first_distribution_on_the_path_is_the_one_that_counts(tmp_path: Path) -> None:
     for name, version in (("a", "1.0"), ("b", "2.0")):
         (tmp_path / name).mkdir()

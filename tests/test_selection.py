@@ -266,6 +266,45 @@ def test_what_a_build_raises_is_told_without_its_secret(installed: Site, tmp_pat
     assert told.value.__suppress_context__
 
 
+def test_a_sentence_of_the_plugins_own_is_passed_on_with_its_fix(
+    installed: Site, tmp_path: Path
+) -> None:
+    build = (
+        "from tipring.errors import PluginError\n"
+        "raise PluginError('x', settings.key.get_secret_value() + ' is old', 'renew it')"
+    )
+    installed.add("stt", "keyed", plugin("stt", "keyed", settings=KEYED, build=build))
+    selection = chosen(installed, tmp_path, TIPRING_STT="keyed", ACME_KEY="f00dcafe")
+    with pytest.raises(PluginError) as told:
+        selection.stt[0].build(CALL)
+    assert (told.value.where, told.value.what, told.value.fix) == (
+        "stt.keyed",
+        "*** is old",
+        "renew it",
+    )
+
+
+def test_a_distribution_that_cannot_be_read_is_noted_and_degrades_nothing(
+    installed: Site, tmp_path: Path
+) -> None:
+    installed.points("odd", {"tipring.trun": {"x": "m"}})
+    selection = chosen(installed, tmp_path, TIPRING_STRICT="1")
+    assert selection.problems == ()
+    assert len(selection.notes) == 1 and "tipring.trun" in selection.notes[0]
+
+
+async def test_a_transcriber_that_nobody_will_ask_for_is_not_built(
+    installed: Site, tmp_path: Path
+) -> None:
+    flow = plugin("turn", "flow", more="transcribes=True")
+    installed.add("turn", "flow", flow)
+    installed.add("stt", "never", plugin("stt", "never", build="raise OSError('built')"))
+    alone = chosen(installed, tmp_path, TIPRING_TURN="flow", TIPRING_STT="never")
+    assert (await rehearse(alone)).problems == ()
+    fallback = chosen(installed, tmp_path, TIPRING_TURN="flow,end", TIPRING_STT="never")
+    assert [one.where for one in (await rehearse(fallback)).problems] == ["stt.never"]
+
+
 async def test_a_rehearsal_builds_everything_once_off_the_loop_and_closes_it(
     installed: Site, tmp_path: Path
 ) -> None:

@@ -168,6 +168,8 @@ class Plugins:
     def observers(self, names: Iterable[str], call: Call) -> list[BaseObserver]:
         """Who watches one call. A plugin that fails is logged and left out.
 
+        To be called off the event loop: a plugin may take its time.
+
         Args:
             names: Observer plugins, as in ``[use] observers``.
             call: The call.
@@ -236,6 +238,7 @@ class Plugins:
 
     def _register(self, one: Found, plugin: Any) -> None:
         try:
+            hash(plugin)  # pluggy keeps sets of plugins: one that cannot be in them harms all
             if not self._manager.is_registered(plugin):
                 self._manager.register(plugin, name=one.where)
             callers = {caller.name for caller in self._manager.get_hookcallers(plugin) or ()}

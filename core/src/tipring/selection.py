@@ -91,7 +91,10 @@ class Part:
 
     def failed(self, error: BaseException) -> PluginError:
         """Tell of an exception of the plugin's without its secrets."""
-        told = mask(said(error), secrets_of(self.settings))
+        secrets = secrets_of(self.settings)
+        if isinstance(error, TipringError):
+            return PluginError(self.where, mask(error.what, secrets), mask(error.fix, secrets))
+        told = mask(said(error), secrets)
         return PluginError(
             self.where,
             f"its build failed: {told} (from {self.dist})",
@@ -151,7 +154,7 @@ def select(config: Config, plugins: Plugins) -> Selection:
             nothing is left that works.
     """
     mistakes: list[ConfigError] = []
-    problems = [_problem(error) for error in plugins.problems]
+    problems: list[Problem] = []
     chosen: dict[str, list[Part]] = {kind: [] for kind in KINDS}
     absent: list[ConfigError] = []
     for kind in KINDS:
@@ -215,6 +218,9 @@ async def rehearse(
     problems = list(selection.problems)
     left: dict[str, tuple[Part, ...]] = {}
     for kind in ("turn", "stt", "llm", "tts"):
+        if kind == "stt" and left["turn"] and all(map(_transcribes, left["turn"])):
+            left[kind] = selection.stt  # nobody will ever ask for it
+            continue
         # One after the other: imports share locks, and two cores gain nothing by a race.
         left[kind] = await _rehearsed(getattr(selection, kind), call, timeout, problems)
         if kind == "turn" and not left[kind]:
@@ -302,10 +308,16 @@ def _settled(selection: Selection) -> Selection:
     empty = [kind for kind in need if not getattr(selection, kind)]
     if empty or (selection.config.strict and selection.problems):
         raise _stopped(selection.problems, empty)
-    notes = []
-    if selection.transcribes and selection.stt:
-        stt, turn = selection.stt[0].name, selection.turn[0].name
-        notes.append(f'stt = "{stt}" is not used while turn = "{turn}": {turn} transcribes')
+    # Of plugins that could not even be read nobody can say whether they were chosen.
+    notes = [str(error).replace("\n  fix:  ", "; fix: ") for error in selection.plugins.problems]
+    if selection.transcribes:
+        turn = selection.turn[0].name
+        deaf = [part.name for part in selection.turn if not _transcribes(part)]
+        if selection.stt:
+            stt = selection.stt[0].name
+            notes.append(f'stt = "{stt}" is not used while turn = "{turn}": {turn} transcribes')
+        elif deaf:
+            notes.append(f'turn = "{deaf[0]}" cannot stand in for "{turn}": there is no stt')
     return replace(selection, notes=tuple(notes))
 
 

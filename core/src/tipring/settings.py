@@ -208,13 +208,19 @@ def _mistake(
     env = secret_env(field) if field else ""
     source = f"${env}" if env else values[key].source if key in values else "default"
     where = place(source, table, key) if key else f"[{table}]"
-    what = mask(_sentence(detail, shown="the value" if env else toml(detail["input"])), hidden)
+    what = mask(
+        _sentence(detail, shown="the value" if env else _short(toml(detail["input"]))), hidden
+    )
     if field is None or env:
         return ConfigError(where, what, f"tipring plugins show {table}" if "." in table else "")
     setting = _setting(key, field)
     takes = setting.type + (f", {setting.range}" if setting.range else "")
     default = f"; its default is {setting.default}" if setting.default else ""
     return ConfigError(where, what, f"set {key} to {takes}{default}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 _EXPECTED = {

@@ -6,7 +6,6 @@ neither the caller nor the end of the process waiting.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +45,8 @@ def within(seconds: float, function: Callable[[], T]) -> Outcome[T]:
 
 async def awithin(seconds: float, function: Callable[[], T]) -> Outcome[T]:
     """The same without holding up the event loop."""
+    import asyncio  # whoever calls this has it; the command that lists plugins starts without
+
     try:
         async with asyncio.timeout(seconds):
             return await asyncio.wrap_future(_start(function))
