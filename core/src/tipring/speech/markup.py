@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Pictographs, flags, dingbats, arrows-as-emoji, joiners and variation selectors (Unicode 16 blocks).
+# Pictographs, flags, dingbats, arrows-as-emoji, joiners and variation selectors.
 # A keycap such as "1️⃣" is a digit and two of these, so the digit stays.
 _EMOJI = (
     "\U0001f000-\U0001faff\U0001fb00-\U0001fbaf\u2600-\u27bf\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55"
