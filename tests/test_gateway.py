@@ -445,7 +445,7 @@ async def test_whatever_claude_does_before_a_sentence_gpt_answers(
     gateway.replies = [reply, Reply(text="GPT here. Go on.")]
     rungs = [(p, rung(gateway, p)) for p in ("anthropic", "openai")]
     async with line(LadderLLMService(rungs, system="", commit_within=5)) as phone:
-        assert await turn(phone) == ["GPT here.", " Go on."]
+        assert await turn(phone) == ["GPT here.", "Go on."]
         assert phone.told("on_rung_used") == [("openai",)]
 
 

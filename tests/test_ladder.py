@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,10 +15,12 @@ from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
+    Frame,
     InterruptionFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
     MetricsFrame,
+    TTSAudioRawFrame,
     TTSSpeakFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
@@ -26,18 +28,22 @@ from pipecat.frames.frames import (
 from pipecat.metrics.metrics import LLMUsageMetricsData, TTFBMetricsData
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.settings import TTSSettings
+from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
 from tipring.llm.breaker import Breakers
 from tipring.llm.failures import RungFailed, sentence_of
 from tipring.llm.ladder import LadderLLMService
+from tipring.llm.sentences import Sentences
 from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage
 
 from tests.fast_loop import run_fast
-from tests.scripted_rungs import HANG, ScriptedRung, Step, a_context, line, says
+from tests.scripted_rungs import HANG, Ear, ScriptedRung, Step, a_context, line, says
 
 ANSWER = "We open at nine. Shall I book a table? I can do that now."
-SENTENCES = ["We open at nine.", " Shall I book a table?", " I can do that now."]
+SENTENCES = ["We open at nine.", "Shall I book a table?", "I can do that now."]
 
 
 def ladder(*rungs: ScriptedRung, **kwargs: Any) -> LadderLLMService:
@@ -52,17 +58,82 @@ def now() -> float:
 # One answer
 
 
-def test_an_answer_leaves_the_ladder_in_whole_sentences_and_loses_no_character() -> None:
+def test_an_answer_leaves_the_ladder_in_whole_sentences() -> None:
     async def main() -> None:
-        rung = ScriptedRung(
-            [says("Dr. Lee is in at 3.30 p.m. on Friday.  Is that all right? Fine")]
-        )
+        rung = ScriptedRung([says("Dr. Lee is in at 3.30 on Friday.  Is that all right? Fine")])
         async with line(ladder(rung)) as phone:
-            said = await phone.ask()
-            assert "".join(said) == "Dr. Lee is in at 3.30 p.m. on Friday.  Is that all right? Fine"
-            assert said[1:] == ["  Is that all right?", " Fine"]
+            assert await phone.ask() == [
+                "Dr. Lee is in at 3.30 on Friday.",
+                "Is that all right?",
+                "Fine",
+            ]
             assert rung.systems == ["Be brief."]
             assert phone.events == [("on_first_token", "a"), ("on_rung_used", "a")]
+
+    run_fast(main())
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Sure, Dr. Lee is in.  Is 3.30 all right? Bye"),
+        ("es-MX", "¿Qué tal? Muy bien. Adiós."),
+        ("zh", "你好。我能帮你吗？再见"),
+        ("xx", "One. Two."),
+        ("en", "  \n One.\n\nTwo."),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_sentences_lose_no_character(language: str, text: str, size: int) -> None:
+    async def main() -> None:
+        sentences = Sentences(language)
+        found = []
+        for at in range(0, len(text), size):
+            found += await sentences.feed(text[at : at + size])
+        found.append(await sentences.flush())
+        assert "".join(found) == text
+        assert len(found) > 1
+
+    run_fast(main())
+
+
+class Voice(TTSService):
+    """Speaks at once, and notes when it was asked for what."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            push_start_frame=True,
+            push_stop_frames=True,
+            sample_rate=8000,
+            settings=TTSSettings(model=None, voice=None, language=None),
+        )
+        self.asked: list[tuple[str, float]] = []
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame, None]:
+        self.asked.append((text, now()))
+        yield TTSAudioRawFrame(bytes(1600), 8000, 1, context_id=context_id)
+
+
+def test_a_sentence_is_spoken_at_once_and_does_not_wait_for_the_next_one() -> None:
+    async def main() -> None:
+        rung = ScriptedRung([["We open at nine. ", "Shall I", 5.0, " book?", End()]])
+        voice = Voice()
+        context = a_context()
+        pair = LLMContextAggregatorPair(context)
+        behind = Ear(FrameDirection.DOWNSTREAM)
+        async with line(ladder(rung), voice, pair.assistant(), behind) as phone:
+            began = now()
+            await phone.ask(context)
+            await behind.until(lambda: len(context.get_messages()) == 2)
+            assert [(text, round(at - began)) for text, at in voice.asked] == [
+                ("We open at nine.", 0),
+                ("Shall I book?", 5),
+            ]
+        # What was spoken is what the model remembers.
+        assert context.get_messages()[-1] == {
+            "role": "assistant",
+            "content": "We open at nine. Shall I book?",
+        }
 
     run_fast(main())
 
@@ -195,7 +266,7 @@ def test_over_500_random_failures_nothing_is_said_twice_and_no_turn_is_lost() ->
                 turn += 1
                 words = [f"Turn{turn}", "word", "word.", "Second", "one?", "Third", "one!"]
                 tokens: list[Step] = [w if i == 0 else f" {w}" for i, w in enumerate(words)]
-                sentences = [f"Turn{turn} word word.", " Second one?", " Third one!"]
+                sentences = [f"Turn{turn} word word.", "Second one?", "Third one!"]
                 able = []
                 for rung in rungs:
                     script = [*tokens, End()] if rng.random() < 0.35 else fail(rng, tokens)

@@ -35,6 +35,7 @@ from tipring.llm.attempt import Attempt
 from tipring.llm.breaker import Breakers
 from tipring.llm.failures import RungFailed, sentence_of
 from tipring.llm.race import first_to_commit
+from tipring.llm.sentence_frame import SentenceFrame
 from tipring.providers import End, Rung, TextDelta, ToolCall
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,8 @@ _PORTABLE_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 class LadderLLMService(LLMService[UniversalAdapter]):
     """Answers with the first rung that can.
 
-    Each text frame it pushes is one whole sentence. Its event handlers are awaited in order, so
-    keep them short:
+    What it says comes as :class:`SentenceFrame`, each one whole sentence. Its event handlers are
+    awaited in order, so keep them short:
 
     - ``on_first_token(service, rung)``: a rung was heard of, though it may still fail.
     - ``on_rung_used(service, rung)``: the rung whose answer this is.
@@ -240,7 +241,7 @@ class LadderLLMService(LLMService[UniversalAdapter]):
             self.set_core_metrics_data(MetricsData(processor=self.name, model=attempt.name))
             await self._call_event_handler("on_rung_used", attempt.name)
             async for sentence in attempt.sentences():
-                await self._push_llm_text(sentence)
+                await self.push_frame(SentenceFrame(text=sentence.strip()))
             breaker.succeeded()
             await self._report_usage(attempt)
             await self._run_tools(attempt.calls, context)
