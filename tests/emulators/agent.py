@@ -92,16 +92,23 @@ async def answering(behaviour: Behaviour | None = None) -> AsyncIterator[tuple[s
         agent = Agent(ws)
         agents.append(agent)
         listening = asyncio.create_task(agent.listen())
-        try:
-            if behaviour is None:
-                await listening
-            else:
-                await agent.hears(lambda: bool(agent.of("start")))
+        if behaviour is None:
+            await listening
+            return
+
+        async def behave() -> None:
+            await agent.hears(lambda: bool(agent.of("start")))
+            with contextlib.suppress(ConnectionClosed):
                 await behaviour(agent)
-        except ConnectionClosed:
-            pass
-        finally:
-            listening.cancel()
+
+        # A behaviour that waits for something ends with the call at the latest.
+        behaving = asyncio.create_task(behave())
+        await asyncio.wait({listening, behaving}, return_when=asyncio.FIRST_COMPLETED)
+        behaving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await behaving
+        await ws.close()
+        await listening
 
     async with serve(handle, "127.0.0.1", 0, compression=None, max_size=None) as server:
         port = server.sockets[0].getsockname()[1]

@@ -171,14 +171,19 @@ class Phone(Line):
 
     # Speaking
 
-    def say(self, clip: Clip) -> Said:
+    def say(self, clip: Clip, *, at: float | None = None) -> Said:
         """Put a clip on the line: from now, or behind what is still being said.
+
+        Args:
+            clip: What to say.
+            at: Not before this time on the phone's clock, in seconds.
 
         Returns:
             When it begins and ends, silence at its own ends included. The times are kept to the
             sample, whatever the machine does; only the end of the call can cut it short.
         """
-        begin = max(self._mouth_end, int(np.ceil(self.now * RATE)), self._frames * FRAME)
+        wanted = int(np.ceil(max(self.now, at or 0.0) * RATE - 1e-6))
+        begin = max(self._mouth_end, wanted, self._frames * FRAME)
         self._mouth.write(begin, clip.samples)
         self._mouth_end = begin + len(clip.samples)
         said = Said(begin=begin / RATE, end=self._mouth_end / RATE)
