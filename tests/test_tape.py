@@ -550,6 +550,21 @@ def test_a_caller_who_stops_the_agent_was_not_cut_in_on() -> None:
     assert story.turns[1].began == 3.2
 
 
+def test_a_sentence_that_an_interruption_threw_away_is_nowhere_told() -> None:
+    story = told(
+        *HELLO,
+        COMMIT,
+        (2.9, "agent.said", {"text": "We open at eight."}),
+        (3.0, "agent.started", {}),
+        (3.5, "agent.stopped", {}),
+        (3.55, "agent.said", {"text": "And close at five."}),
+        (3.6, "interruption", {"text": "no wait"}),
+        (4.0, "agent.said", {"text": "Yes?"}),
+        (4.1, "agent.started", {}),
+    )
+    assert [said.text for said in story.agent] == ["We open at eight.", "Yes?"]
+
+
 def test_failures_of_all_kinds_are_problems() -> None:
     story = told(
         (1.0, "problem", {"where": "tts", "what": "no audio came"}),

@@ -144,6 +144,7 @@ async def test_without_a_script_every_decision_is_drawn(tmp_path: Path) -> None:
 
 
 KINDS = {
+    "tick": 11,
     "proposal": 9,
     "hold": 3,
     "resumed": 3,
