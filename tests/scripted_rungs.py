@@ -49,7 +49,6 @@ class ScriptedRung:
     finished: int = 0
     closed: int = 0
     let_go: bool = False
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def asked(self) -> int:
@@ -72,7 +71,6 @@ class ScriptedRung:
             self.finished += 1
         finally:
             self.closed += 1
-            self.idle.set()
 
     async def aclose(self) -> None:
         self.let_go = True

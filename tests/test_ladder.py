@@ -37,7 +37,7 @@ from tipring.llm.breaker import Breakers
 from tipring.llm.failures import RungFailed, sentence_of
 from tipring.llm.ladder import LadderLLMService
 from tipring.llm.sentences import Sentences
-from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage
+from tipring.providers import End, Rung, RungEvent, TextDelta, ToolCall, Usage
 
 from tests.fast_loop import run_fast
 from tests.scripted_rungs import HANG, Ear, ScriptedRung, Step, a_context, line, says
@@ -378,7 +378,7 @@ def test_an_answer_to_an_unconfirmed_turn_is_held_until_the_turn_is_committed() 
         async with line(ladder(rung)) as phone:
             await phone.send(UserStartedSpeakingFrame())
             await phone.send(LLMContextFrame(context=a_context(), speculation=True))
-            await rung.idle.wait()
+            await asyncio.sleep(1)
             assert phone.said == []
             assert phone.told("on_rung_used") == [("a",)]
             await phone.send(UserStoppedSpeakingFrame())
@@ -424,20 +424,21 @@ def test_an_interruption_closes_the_request_and_the_next_turn_is_answered(
 
 
 class DeafRung:
-    """Swallows its cancellation."""
+    """Swallows its cancellation, before or after a first sentence."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: str = "") -> None:
+        self.first = first
         self.asked = 0
-        self.asked_once = asyncio.Event()
 
     async def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
         self.asked += 1
-        self.asked_once.set()
         if self.asked > 1:
             yield TextDelta(text="Yes?")
             yield End()
             return
         until = now() + 60
+        if self.first:
+            yield TextDelta(text=self.first)
         while now() < until:
             try:
                 await asyncio.sleep(until - now())
@@ -447,16 +448,59 @@ class DeafRung:
     async def aclose(self) -> None: ...
 
 
-def test_a_rung_that_does_not_let_go_holds_nobody_up() -> None:
+@pytest.mark.parametrize("first", ["", "We open at nine. Sh"])
+def test_a_rung_that_does_not_let_go_holds_no_interruption_up(first: str) -> None:
     async def main() -> None:
-        rung = DeafRung()
+        rung = DeafRung(first)
         async with line(LadderLLMService([("deaf", rung)], system="")) as phone:
             await phone.send(LLMContextFrame(context=a_context()))
-            await rung.asked_once.wait()
+            await asyncio.sleep(1)
+            assert phone.said == ([first[:16]] if first else [])
             began = now()
             await phone.send(InterruptionFrame())
             assert await phone.ask() == ["Yes?"]
-            assert now() - began < 2
+            assert now() - began < 0.5
+
+    run_fast(main())
+
+
+def test_a_deadline_holds_for_a_rung_that_does_not_listen_to_it() -> None:
+    async def main() -> None:
+        good: Rung = ScriptedRung([says(ANSWER)])
+        rungs: list[tuple[str, Rung]] = [("deaf", DeafRung()), ("good", good)]
+        async with line(LadderLLMService(rungs, system="")) as phone:
+            began = now()
+            assert await phone.ask() == SENTENCES
+            assert now() - began < 8.5
+
+    run_fast(main())
+
+
+class BrokenRung:
+    """Not what a rung should be: its stream cannot even be had."""
+
+    def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
+        raise TypeError("not today")
+
+    async def aclose(self) -> None:
+        raise OSError("nor tomorrow")
+
+
+class SelfCancellingRung(ScriptedRung):
+    """Cancels itself, as a library with a cancel scope of its own may."""
+
+    async def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
+        yield TextDelta(text="We ")
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("broken", [BrokenRung(), SelfCancellingRung([])])
+def test_a_rung_that_is_broken_in_itself_is_no_more_than_a_failure(broken: Rung) -> None:
+    async def main() -> None:
+        rungs = [("broken", broken), ("good", ScriptedRung([says(ANSWER)]))]
+        async with line(LadderLLMService(rungs, system="")) as phone:
+            assert await phone.ask() == SENTENCES
+            assert [told[0] for told in phone.told("on_rung_failed")] == ["broken"]
 
     run_fast(main())
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tipring.llm.failures import RungFailed, sentence_of
@@ -13,6 +16,11 @@ from tipring.providers import End, Rung, RungEvent, TextDelta, ToolCall, Usage
 if TYPE_CHECKING:
     from pipecat.processors.aggregators.llm_context import LLMContext
 
+log = logging.getLogger(__name__)
+
+CLOSE_WITHIN = 0.3
+"""Seconds a rung gets to close its request before it is left to itself."""
+
 CUT_SHORT = frozenset({"length", "max_tokens", "model_context_window_exceeded"})
 """Reasons to stop that leave a fragment behind: the model ran out of tokens."""
 
@@ -21,8 +29,21 @@ NOT_AN_ANSWER = frozenset({"refusal", "content_filter", "pause_turn", "error"})
 neither set ends a whole answer, whatever the provider calls it."""
 
 
+_strays: set[asyncio.Task[None]] = set()
+
+
+@dataclass(frozen=True)
+class _Over:
+    """The stream is over, and how."""
+
+    error: BaseException | None = None
+
+
 class Attempt:
     """A rung answering one context.
+
+    The rung is read in a task of its own, so that a deadline or an interruption holds for a rung
+    that does not listen to them as well.
 
     Args:
         name: The rung's name.
@@ -52,7 +73,8 @@ class Attempt:
         self.committed = False
         self.calls: list[ToolCall] = []
         self.usage: list[Usage] = []
-        self._stream: AsyncIterator[RungEvent] = rung.stream(context, system=system)
+        self._said: asyncio.Queue[RungEvent | _Over] = asyncio.Queue()
+        self._reader = asyncio.create_task(self._listen(rung, context, system))
         self._sentences = Sentences(language)
         self._ready: list[str] = []
         self._ended = False
@@ -91,44 +113,56 @@ class Attempt:
 
     async def close(self) -> None:
         """Let the request go, wherever it is."""
-        close = getattr(self._stream, "aclose", None)
-        if close is None:
-            return
+        self._reader.cancel()
+        await asyncio.wait({self._reader}, timeout=CLOSE_WITHIN)
+        if not self._reader.done():
+            log.warning("rung %s does not let go of its request", self.name)
+            _strays.add(self._reader)
+            self._reader.add_done_callback(_strays.discard)
+
+    async def _listen(self, rung: Rung, context: LLMContext, system: str) -> None:
+        """Put down what the rung says until it is over."""
         try:
-            await close()
-        except Exception:
-            # What became of a request that nobody wants any more is no news.
-            return
+            async with aclosing(_closable(rung.stream(context, system=system))) as stream:
+                async for event in stream:
+                    self._said.put_nowait(event)
+                    if isinstance(event, End):
+                        break
+        except asyncio.CancelledError as error:
+            # Either nobody listens any more, or the rung did this to itself.
+            self._said.put_nowait(_Over(error))
+            raise
+        except Exception as error:
+            self._said.put_nowait(_Over(error))
+        else:
+            self._said.put_nowait(_Over())
 
     async def _read_on(self, seconds: float, missing: str) -> None:
         """Read until a sentence is ready or the answer ends."""
         try:
-            async with asyncio.timeout(seconds) as limit:
+            async with asyncio.timeout(seconds):
                 while not self._ready and not self._ended:
-                    await self._read()
-        except TimeoutError as error:
-            if limit.expired():
-                raise RungFailed(f"{missing} within {seconds:g} s") from None
-            raise RungFailed(sentence_of(error)) from None
-        except Exception as error:
-            raise RungFailed(sentence_of(error)) from None
+                    await self._hear(await self._said.get())
+        except TimeoutError:
+            raise RungFailed(f"{missing} within {seconds:g} s") from None
 
-    async def _read(self) -> None:
-        try:
-            event = await anext(self._stream)
-        except StopAsyncIteration:
-            raise RungFailed("the stream ended early") from None
-        if isinstance(event, TextDelta):
-            if event.text:
+    async def _hear(self, event: RungEvent | _Over) -> None:
+        match event:
+            case TextDelta():
+                if event.text:
+                    await self._token()
+                    self._ready += await self._sentences.feed(event.text)
+            case ToolCall():
                 await self._token()
-                self._ready += await self._sentences.feed(event.text)
-        elif isinstance(event, ToolCall):
-            await self._token()
-            self.calls.append(event)
-        elif isinstance(event, Usage):
-            self.usage.append(event)
-        elif isinstance(event, End):
-            await self._end(event.reason)
+                self.calls.append(event)
+            case Usage():
+                self.usage.append(event)
+            case End():
+                await self._end(event.reason)
+            case _Over(error=None):
+                raise RungFailed("the stream ended early")
+            case _Over(error=BaseException() as error):
+                raise RungFailed(sentence_of(error)) from None
 
     async def _end(self, reason: str) -> None:
         if reason in NOT_AN_ANSWER:
@@ -147,3 +181,13 @@ class Attempt:
         if not self.heard:
             self.heard = True
             await self._on_token(self.name)
+
+
+async def _closable(stream: AsyncIterator[RungEvent]) -> AsyncGenerator[RungEvent, None]:
+    """Any async iterator will do as a rung's stream; one that can be closed is closed in time."""
+    try:
+        async for event in stream:
+            yield event
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from pipecat.frames.frames import (
@@ -36,7 +36,7 @@ from tipring.llm.breaker import Breakers
 from tipring.llm.failures import RungFailed, sentence_of
 from tipring.llm.race import first_to_commit
 from tipring.llm.sentence_frame import SentenceFrame
-from tipring.providers import End, Rung, TextDelta, ToolCall
+from tipring.providers import Rung, ToolCall
 
 log = logging.getLogger(__name__)
 
@@ -163,29 +163,21 @@ class LadderLLMService(LLMService[UniversalAdapter]):
         """
         self._check_response_schema(response_schema)
         system = self._system() if system_instruction is None else system_instruction
-        for name, rung in self._order():
-            breaker = self._breakers.of(name)
-            stream = rung.stream(context, system=system)
-            text = ""
-            whole = False
+        for attempt in self._attempts(context, system, _unheard):
+            breaker = self._breakers.of(attempt.name)
             try:
-                async with asyncio.timeout(self._idle_within) as limit:
-                    async for event in stream:
-                        limit.reschedule(asyncio.get_running_loop().time() + self._idle_within)
-                        if isinstance(event, TextDelta):
-                            text += event.text
-                        whole = whole or isinstance(event, End)
-                if not (whole and text.strip()):
-                    raise RungFailed("the stream ended early" if not whole else "it is empty")
-            except Exception as error:
-                breaker.failed()
-                await self._failed(name, sentence_of(error), "outside the conversation")
-                continue
+                await attempt.commit()
+                text = "".join([sentence async for sentence in attempt.sentences()])
+            except RungFailed as failure:
+                await self._lost(attempt, failure.sentence)
             except BaseException:
                 breaker.released()
                 raise
-            breaker.succeeded()
-            return text
+            else:
+                breaker.succeeded()
+                return text or None
+            finally:
+                await attempt.close()
         raise RungFailed("no rung could answer")
 
     async def cleanup(self) -> None:
@@ -212,24 +204,26 @@ class LadderLLMService(LLMService[UniversalAdapter]):
                 skipped.append((name, rung))
         yield from skipped
 
-    def _attempts(self, context: LLMContext) -> Iterator[Attempt]:
+    def _attempts(
+        self, context: LLMContext, system: str, on_token: Callable[[str], Awaitable[None]]
+    ) -> Iterator[Attempt]:
         for name, rung in self._order():
             yield Attempt(
                 name,
                 rung,
                 context,
-                system=self._system(),
+                system=system,
                 language=self._language,
                 commit_within=self._commit_within,
                 idle_within=self._idle_within,
-                on_token=self._first_token,
+                on_token=on_token,
             )
 
     async def _answer(self, context: LLMContext) -> bool:
         """Say one rung's answer; False when there was none."""
         await self.start_ttfb_metrics()
         attempt = await first_to_commit(
-            self._attempts(context),
+            self._attempts(context, self._system(), self._first_token),
             hedge_after=self._hedge_after,
             on_failed=self._lost,
             on_let_go=lambda attempt: self._breakers.of(attempt.name).released(),
@@ -311,6 +305,10 @@ class LadderLLMService(LLMService[UniversalAdapter]):
         log.warning("rung %s failed %s: %s", name, moment, reason)
         sentry.leave_breadcrumb(name, reason, moment)
         await self._call_event_handler("on_rung_failed", name, reason, moment)
+
+
+async def _unheard(rung: str) -> None:
+    """Outside the conversation nobody waits for a first token."""
 
 
 def _call_ids(context: LLMContext) -> set[str]:

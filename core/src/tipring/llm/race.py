@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from tipring.llm.attempt import Attempt
 from tipring.llm.failures import RungFailed
-
-log = logging.getLogger(__name__)
-
-CLOSE_WITHIN = 1.0
-"""Seconds a cancelled attempt gets to close its request before it is left to itself."""
-
-_strays: set[asyncio.Task[None]] = set()
 
 
 async def first_to_commit(
@@ -92,8 +84,6 @@ def _spoke(attempts: Iterable[Attempt]) -> bool:
 
 
 def _failure(task: asyncio.Task[None]) -> str | None:
-    if task.cancelled():
-        return "the rung cancelled itself"
     error = task.exception()
     if error is None:
         return None
@@ -105,13 +95,5 @@ async def _cancel(running: dict[asyncio.Task[None], Attempt]) -> None:
         return
     for task in running:
         task.cancel()
-    done, deaf = await asyncio.wait(running, timeout=CLOSE_WITHIN)
-    for task in done:
-        if not task.cancelled():
-            task.exception()
-        await running[task].close()
-    for task in deaf:
-        # A rung that swallows its cancellation must not hold the caller up as well.
-        log.warning("a rung does not let go of its request")
-        _strays.add(task)
-        task.add_done_callback(_strays.discard)
+    await asyncio.wait(running)
+    await asyncio.gather(*(attempt.close() for attempt in running.values()))
