@@ -154,6 +154,10 @@ def test_a_confirmed_booking_ends_with_a_goodbye_and_a_hang_up() -> None:
     assert not any(a.hang_up for a in said[:-1])
 
 
+def test_a_number_that_went_wrong_halfway_is_said_again_after_a_no() -> None:
+    assert "phone 5 5 5, 0 1 0, 4 4 7 7," in last(*BOOKED[:2], "5555", "No, 555 010 4477")
+
+
 def test_an_appointment_is_moved() -> None:
     said = converse(
         "I need to reschedule.", "Bob Jones", "Sunday", "Saturday", "3 pm", "11", "Yes."
@@ -181,6 +185,10 @@ def test_a_caller_who_wants_a_person_is_called_back() -> None:
 def test_hours_and_prices_are_those_of_the_file_and_the_question_stays_open() -> None:
     assert "Thursday from eight AM to seven PM" in last("When are you open?")
     assert last("How much is a cleaning?").startswith("A cleaning is 95 dollars.")
+    assert last("Are you open on Saturday?").startswith(
+        "On Saturdays we're open from nine AM to one PM."
+    )
+    assert last("Are you open on Sundays?").startswith("We're closed on Sundays.")
     in_between = last("I'd like to book a cleaning.", "How much does it cost?")
     assert "95 dollars" in in_between
     assert in_between.endswith("What day suits you?")
@@ -332,7 +340,8 @@ def test_days_are_heard_however_they_are_written(text: str, day: str | None) -> 
         ("my name is maria lopez and I need help", "Maria Lopez"), ("Um, this is Bob.", "Bob"),
         ("M A R I A", "Maria"), ("It's under McDonald.", "McDonald"),
         ("Yes, it's O'Neil", "O'Neil"), ("I'd like to know your hours", None),
-        ("What?", None), ("Hold on a second", None), ("yes", None), ("555", None),
+        ("What?", None), ("Quarter to four", None), ("Hold on a second", None),
+        ("yes", None), ("555", None),
     ],
 )  # fmt: skip
 def test_names_are_heard_when_asked_for(text: str, name: str | None) -> None:

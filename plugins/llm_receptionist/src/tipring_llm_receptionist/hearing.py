@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tipring_llm_receptionist.business import Business
 from tipring_llm_receptionist.clock import heard_time, part_of_day
 from tipring_llm_receptionist.days import heard_day
-from tipring_llm_receptionist.tokens import contains, digit_runs, find, tokens
+from tipring_llm_receptionist.tokens import contains, digit_runs, find, number, tokens
 
 _WISHES = {
     "cancel": ("cancel", "call off"),
@@ -67,7 +67,7 @@ _NO_NAMES = frozenset(
     "them they we us let let's can't wait hold hang one second moment minute say again what's "
     "there's repeat sorry pardon open close much cost thing else nothing anything something bye "
     "goodbye hello checkup check filling whitening emergency human agent never mind forget "
-    "double triple morning afternoon evening noon".split()
+    "double triple half quarter morning afternoon evening noon".split()
 )
 
 
@@ -227,7 +227,7 @@ def _run_of_names(words: Sequence[str], at: int) -> list[str]:
     for word in words[at:]:
         if word in _NAME_STOPS and not (len(word) == 1 and picked and len(picked[-1]) == 1):
             break
-        if word in _NO_NAMES or not word[0].isalpha():
+        if word in _NO_NAMES or number(word) is not None or not word[0].isalpha():
             break
         picked.append(word)
     if picked and all(len(word) == 1 for word in picked):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tipring_llm_receptionist.business import Business
 from tipring_llm_receptionist.clock import spoken_time
-from tipring_llm_receptionist.days import on_day
+from tipring_llm_receptionist.days import on_day, weekday_of
 from tipring_llm_receptionist.hearing import Heard
 from tipring_llm_receptionist.state import State
 
@@ -85,16 +85,27 @@ def hint(asked: str) -> str:
     }.get(asked, CAN)
 
 
-def information(heard: Heard, business: Business) -> str:
-    """Opening hours and prices, as far as they were asked for."""
+def information(heard: Heard, state: State, business: Business) -> str:
+    """Opening hours and prices, as far as they were asked for: of the day or service meant."""
     said = []
     if heard.asks_hours:
-        said.append(f"We're open {business.hours_aloud()}.")
+        said.append(_hours(weekday_of(heard.day or ""), business))
     if heard.asks_price:
-        priced = [s for s in business.services if s.name == heard.service] or business.services
+        meant = heard.service or state.service
+        priced = [s for s in business.services if s.name == meant] or business.services
         prices = ", ".join(f"{a(s.name)} is {s.price}" for s in priced)
         said.append(f"{prices[0].upper()}{prices[1:]}.")
     return " ".join(said)
+
+
+def _hours(weekday: str | None, business: Business) -> str:
+    if weekday is None:
+        return f"We're open {business.hours_aloud()}."
+    hours = business.opening(weekday)
+    if hours is None:
+        return f"We're closed on {weekday.title()}s."
+    opens, closes = map(spoken_time, hours)
+    return f"On {weekday.title()}s we're open from {opens} to {closes}."
 
 
 def a(noun: str) -> str:

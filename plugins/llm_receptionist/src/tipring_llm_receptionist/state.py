@@ -80,9 +80,13 @@ class State:
         done = self.begin("")
         return replace(done, service=None, expecting="else", served=True)
 
-    def dial(self, digits: str, *, correcting: bool) -> State:
-        """Add digits to the phone number, or begin it anew when a whole one is said again."""
-        anew = self.phone_done and (not correcting or len(digits) >= 7)
+    def dial(self, digits: str, *, anew: bool) -> State:
+        """Add digits to the phone number, or begin it anew.
+
+        Args:
+            digits: What was said now.
+            anew: Whether they stand instead of what was said before.
+        """
         phone = digits if anew else self.phone + digits
         # Seven digits, at a breath or as three and four, are a local number; ten any American
         # one; more is abroad.

@@ -106,7 +106,7 @@ def _step(state: State, heard_before: str, said: str, business: Business) -> Sta
 
     before = state
     state, remark = _take(state, heard, expecting, business)
-    if told := lines.information(heard, business):
+    if told := lines.information(heard, state, business):
         return _say(replace(_settled(state), served=True), told, business)
     if expecting == "confirm" and before.task and not before.missing and not remark:
         if state == before and not unheard:
@@ -174,7 +174,10 @@ def _take(state: State, heard: Heard, expecting: str, business: Business) -> tup
     if heard.service:
         state = replace(state, service=heard.service)
     if heard.digits:
-        state = state.dial(heard.digits, correcting=correcting)
+        # A few digits more may complete a number that was read back; a whole one replaces it, as
+        # whatever follows a "no" does while the number is being said.
+        again = len(heard.digits) >= 7 if correcting else state.phone_done or heard.no
+        state = state.dial(heard.digits, anew=again)
     elif expecting == "phone" and len(state.phone) >= 7 and (heard.enough or heard.yes or heard.no):
         # "That's it": the number has no more digits than these.
         state = replace(state, phone_done=True)

@@ -233,6 +233,7 @@ class MoonshineService(STTService):
         if utterance is None or not self._wants.interims or ear.end < utterance.next_interim:
             return
         if _pausing(ear.samples(max(utterance.start, ear.end - 3 * ear.rate), ear.end), ear.rate):
+            utterance.next_interim = ear.end + ear.seconds(PAUSE)
             return
         speech = ear.samples(utterance.start, ear.end)
         place, asked = utterance.start, ear.end
