@@ -55,6 +55,13 @@ class LoopbackLoop(asyncio.SelectorEventLoop):
         return self._selector_.now
 
 
+def stall(seconds: float) -> None:
+    """Let the machine do nothing for so long, as seen by the running loop."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, LoopbackLoop)
+    loop._selector_.now += seconds
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a loop of its own."""
     with asyncio.Runner(loop_factory=LoopbackLoop) as runner:
