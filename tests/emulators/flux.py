@@ -158,7 +158,7 @@ class _FluxSession(Session[FluxScenario]):
         self.turn = 0
         self.begin = 0.0
         self.words: list[Heard] = []
-        self.told = 0.0
+        self.due = UPDATE_EVERY
         self.voiced = 0.0
         self.open = False
         self.predicted = False
@@ -256,7 +256,8 @@ class _FluxSession(Session[FluxScenario]):
             await self.turn_info("StartOfTurn", 0.05)
         elif self.open:
             await self.go_on(voice or bool(words))
-        if self.position - self.told >= UPDATE_EVERY - 1e-9:
+        if self.position >= self.due:
+            self.due += UPDATE_EVERY
             await self.turn_info("Update", 0.1 if self.open else 0.0)
         await self.heard(self.position)
 
@@ -290,7 +291,6 @@ class _FluxSession(Session[FluxScenario]):
         self.turn += 1
 
     async def turn_info(self, event: str, confidence: float, **more: Any) -> None:
-        self.told = self.position
         await self.tell(
             "TurnInfo",
             {

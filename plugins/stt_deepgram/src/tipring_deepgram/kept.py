@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
+
+FRAME = 0.02
+"""Seconds whose loudness is compared when a gap between words is looked for."""
+
 
 class KeptAudio:
     """Audio by its position in the call, bounded: the oldest goes first.
@@ -47,3 +52,22 @@ class KeptAudio:
         if position > self.start:
             del self._audio[: position - self.start]
             self.start = position
+
+    def gap_after(self, position: int, *, within: float = 0.4) -> int:
+        """Find where the word that sounds at a position ends, so that it is not heard in halves.
+
+        Args:
+            position: Where the audio is cut if nothing better is found.
+            within: Seconds in which to look. A syllable takes about 0.2 s.
+
+        Returns:
+            The first quiet moment, or else the quietest one.
+        """
+        size = self.position(FRAME)
+        audio = self.read(position, self.position(within))
+        frames = [array("h", audio[at : at + size]) for at in range(0, len(audio) - size + 1, size)]
+        levels = [sum(map(abs, frame)) for frame in frames]
+        if not levels:
+            return position
+        quiet = max(min(levels), max(levels) // 4)
+        return position + size * next(n for n, level in enumerate(levels) if level <= quiet)

@@ -274,9 +274,10 @@ class Line:
             await self._hear(message)
         except (Lost, Refused):
             raise
-        except Exception:
-            # One message nobody understands is no reason to stop listening.
-            log.exception("a message of Deepgram could not be handled")
+        except Exception as error:
+            # One message nobody understands is no reason to stop listening. What it says may be
+            # the caller's words, so only the kind of error is logged.
+            log.error("a message of Deepgram could not be handled: %s", type(error).__name__)
 
     async def _send(self, socket: Socket) -> str:
         try:

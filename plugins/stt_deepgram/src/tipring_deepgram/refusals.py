@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 DEFAULT_URL = "wss://api.deepgram.com"
+
+quiet = logging.getLogger(f"{__name__}.wire")
+"""For websockets, which writes the key and the caller's words into its debug messages."""
+quiet.setLevel(logging.INFO)
 
 TRY_AGAIN = frozenset({408, 425, 429})
 """Refusals of the 4xx kind that pass by themselves."""
@@ -108,6 +113,7 @@ def ask(
             additional_headers={"Authorization": f"Token {key}"},
             open_timeout=timeout,
             close_timeout=1,
+            logger=quiet,
         ) as connection:
             connection.send(json.dumps({"type": "CloseStream"}))
             return []

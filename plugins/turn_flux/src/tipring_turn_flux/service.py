@@ -32,7 +32,7 @@ from pipecat.utils.errors import ErrorCategory, classify_http_status_code
 from pipecat.utils.time import time_now_iso8601
 from tipring.providers import Call
 from tipring_deepgram.line import Line, Socket
-from tipring_deepgram.refusals import Lost, Refused, passes, refusal
+from tipring_deepgram.refusals import Lost, Refused, passes, quiet, refusal
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
@@ -213,6 +213,7 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
                 additional_headers={"Authorization": f"Token {self._api_key}"},
                 open_timeout=None,
                 close_timeout=1,
+                logger=quiet,
             ) as connection:
                 # Flux says when it is ready; until then it has refused without a word.
                 await self._heard(await connection.recv())
@@ -303,7 +304,7 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
         while True:
             await asyncio.sleep(0.1)
             if self._user_is_speaking and self._silent_for() >= self._silence_limit:
-                line.settle(self._turn.best[1])
+                line.settle(line.kept.gap_after(self._turn.best[1]))
                 await self._end_turn()
                 line.replace(f"Flux left a turn open for {self._silence_limit:g} s of silence.")
             elif line.unanswered >= MUTE:
