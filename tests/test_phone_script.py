@@ -301,6 +301,12 @@ def test_turns_are_told_as_they_are_complete() -> None:
     assert turns[1].answer is None  # the caller did not stay for it
 
 
+async def test_a_script_that_was_not_rendered_is_rendered_when_it_is_played() -> None:
+    async with answering() as (url, _), await Phone.connect(url) as phone:
+        (turn,) = await run(phone, Script.parse('say "one two"'), voice)
+    assert turn.end - turn.begin == pytest.approx(0.2, abs=0.001)
+
+
 def test_the_end_of_the_script_hangs_up() -> None:
     _, phone, agent = play(greets_and_answers, "wait")
     assert agent.of("stop")

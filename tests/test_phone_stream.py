@@ -273,6 +273,7 @@ def test_waiting_for_an_agent_that_hangs_up_ends_with_the_call() -> None:
 
 WRONG: dict[str, tuple[Any, str]] = {
     "not JSON": ("{", "not JSON"),
+    "JSON without a bottom": ("[" * 200_000, "not JSON"),
     "no object": ("[]", "not a JSON object"),
     "unknown event": ({"event": "medja"}, "unknown"),
     "no event": ({}, "unknown"),
@@ -374,6 +375,16 @@ def test_a_close_without_a_stop() -> None:
     _, _, agent = call(None, a_second, faults=Faults(stop=False))
     assert agent.of("stop") == []
     assert agent.ws.close_code == 1000
+
+
+def test_a_host_can_ask_for_the_end_of_the_call_over_rest() -> None:
+    async def caller(phone: Phone) -> Any:
+        await phone.until(0.2)
+        return await phone.hang_up(by="agent")
+
+    ending, _, agent = call(None, caller)
+    assert (ending.by, ending.why) == ("agent", "hung up")
+    assert agent.of("stop")
 
 
 def test_an_aborted_call_is_a_cut_connection() -> None:

@@ -121,7 +121,7 @@ def read(raw: str | bytes, *, stream_sid: str) -> Media | Mark | Clear:
         raise Unreadable(31950, "a binary frame came, and only text frames are read")
     try:
         message = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unreadable(31951, "a message is not JSON") from None
     if not isinstance(message, dict):
         raise Unreadable(31951, "a message is not a JSON object")
