@@ -125,8 +125,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-# Its malformed chunk for Anthropic has no event name, and the SDK passes such lines over: no word is
-# lost by it. The emulated gateway's has one.
+# Its malformed chunk for Anthropic has no event name, and the SDK passes such lines over: no word
+# is lost by it. The emulated gateway's has one.
 PASSED_OVER = [("anthropic", "malformed")]
 
 
