@@ -221,6 +221,16 @@ async def test_speech_that_goes_on_is_a_new_final_and_no_word_is_lost_or_doubled
         assert len(ears.words) == 2
 
 
+async def test_a_pause_too_short_to_be_an_end_leaves_one_utterance_whole() -> None:
+    first, second = said("I need an appointment on Wednesday"), said("because my tooth is broken.")
+    first = first[: np.flatnonzero(np.abs(first) > 300)[-1]]
+    second = second[np.flatnonzero(np.abs(second) > 300)[0] :]
+    async with listening() as ears:
+        await ears.hear(silence(0.6), first, silence(0.15), second, silence(1.0))
+        await until(lambda: ears.words)
+        assert ears.words == ["i need an appointment on wednesday because my tooth is broken"]
+
+
 async def test_a_single_word_is_heard() -> None:
     async with listening() as ears:
         await ears.hear(silence(0.6), said("No."), silence(1.0))

@@ -17,6 +17,9 @@ QUIETEST_VOICE = -65.0
 ABOVE_NOISE = 9.0
 """dB by which voice stands out of what is behind it."""
 
+BELOW_VOICE = 25.0
+"""dB under the loud parts of an utterance at which it pauses."""
+
 
 class Ear:
     """Audio addressed by its place in the call, in samples since it began.
@@ -74,6 +77,13 @@ def voiced_seconds(samples: NDArray[np.float32], rate: int) -> float:
         return 0.0
     floor = max(float(np.percentile(levels, 10)) + ABOVE_NOISE, QUIETEST_VOICE)
     return float(np.count_nonzero(levels > floor)) * WINDOW
+
+
+def quiet_since(samples: NDArray[np.float32], rate: int, place: int) -> bool:
+    """Whether nothing but a pause follows a place in some speech."""
+    levels = loudness(samples, rate)
+    after = levels[place // max(1, int(WINDOW * rate)) :]
+    return bool(np.all(after < np.percentile(levels, 95) - BELOW_VOICE)) if len(after) else True
 
 
 def quietest(samples: NDArray[np.float32], rate: int, *, after: float) -> int:
