@@ -9,11 +9,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from pipecat.frames.frames import InterimTranscriptionFrame, StartFrame, TranscriptionFrame
+from pipecat.frames.frames import (
+    InterimTranscriptionFrame,
+    StartFrame,
+    STTUpdateSettingsFrame,
+    TranscriptionFrame,
+)
 from pipecat.services.stt_service import STTService
 from pydantic import SecretStr, ValidationError
 from tipring.providers import Call
 from tipring_stt_deepgram import DeepgramSettings, build, online
+from tipring_stt_deepgram.service import HeldDeepgramSTTService
 
 from tests.emulators.deepgram import (
     NO_ACCESS,
@@ -80,6 +86,32 @@ async def test_the_settings_and_the_language_of_the_call_are_what_deepgram_is_as
     assert query["keyterm"] == ["Tisch 4", "IVR"] and query["endpointing"] == ["250"]
     assert query["encoding"] == ["linear16"] and query["sample_rate"] == ["16000"]
     assert query["interim_results"] == query["punctuate"] == query["mip_opt_out"] == ["true"]
+
+
+async def test_a_setting_changed_in_the_call_takes_a_new_connection_and_costs_no_word() -> None:
+    async with DeepgramEmulator(CALLER) as deepgram, hearing(ears(deepgram)) as call:
+        await call.say(spoken("i would like"))
+        delta = HeldDeepgramSTTService.Settings(keyterm=["Tisch 4"])
+        await call.put(STTUpdateSettingsFrame(delta=delta))
+        again = await deepgram.until_said("handshake", count=2)
+        await call.say(spoken("a table"))
+        await call.falls_silent()
+        await call.until(lambda: len(call.words) >= 5)
+    assert parse_qs(urlsplit(again.payload.path).query)["keyterm"] == ["Tisch 4"]
+    assert call.words == "i would like a table".split()
+
+
+async def test_new_settings_bring_back_a_service_that_had_been_refused() -> None:
+    script = [DeepgramScenario(refuse=NO_ACCESS)]
+    async with DeepgramEmulator(CALLER, script) as deepgram, hearing(ears(deepgram)) as call:
+        await call.until(lambda: not call.service.is_usable and call.errors)
+        delta = HeldDeepgramSTTService.Settings(model="nova-2")
+        await call.put(STTUpdateSettingsFrame(delta=delta))
+        await deepgram.until_said("open")
+        await call.say(spoken("like a table"))
+        await call.falls_silent()
+        await call.until(lambda: call.finals)
+    assert call.words == "like a table".split()
 
 
 async def test_a_call_that_ends_says_so_to_deepgram() -> None:

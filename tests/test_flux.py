@@ -242,6 +242,19 @@ async def test_a_turn_that_was_over_is_not_heard_again_after_the_connection_was_
     assert call.finals == ["i would like a table", "for four people please"]
 
 
+async def test_a_connection_that_held_longer_than_giving_up_takes_is_still_replaced() -> None:
+    script = [fails(do="say", at=1.6, text=INTERNAL)]
+    async with (
+        FluxEmulator(CALLER, script) as flux,
+        hearing(ears(flux, give_up_after=1.0)) as call,
+    ):
+        await flux.until_said("Connected")
+        await call.say(spoken(), pace=1.0)
+        await call.until(lambda: call.seen(ProposedUserStoppedSpeakingFrame))
+    assert proposals(call) == ["Started", SENTENCE, "Stopped"]
+    assert call.service.is_usable
+
+
 async def test_what_a_caller_says_before_flux_is_ready_is_heard() -> None:
     script = [
         FluxScenario(reset=True),

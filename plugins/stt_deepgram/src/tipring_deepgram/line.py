@@ -38,7 +38,8 @@ KEEP_ALIVE_AFTER = 4.0
 after 10."""
 
 STEADY = 5.0
-"""Seconds a connection has to last before its loss counts as the first failure, not the next."""
+"""Seconds a connection has to last before its loss counts as the first failure, not the next.
+Half of ``give_up`` where that is less: a line is never given up without another attempt."""
 
 
 class Socket(Protocol):
@@ -93,6 +94,7 @@ class Line:
         self._lost = lost
         self._answer_within = answer_within
         self._give_up = give_up
+        self._steady = min(STEADY, give_up / 2)
         self._keep_alive = keep_alive
         self.kept = KeptAudio(rate=rate, seconds=keep)
         self._socket: Socket | None = None
@@ -127,13 +129,18 @@ class Line:
         """Send a message right behind the audio so far, on every connection until it is answered.
 
         Args:
-            message: What to send; :meth:`answered` says that it has done its work.
+            message: What to send, until :meth:`answered` or :meth:`take_back`.
         """
         self._asked, self._asked_at, self._asked_here = message, self.kept.end, False
         self._more.set()
 
     def answered(self) -> None:
-        """The message asked last needs no answer any more."""
+        """The message asked last has done its work. One that was not sent yet cannot have."""
+        if self._asked_here:
+            self._asked = None
+
+    def take_back(self) -> None:
+        """Ask for nothing any more."""
         self._asked = None
 
     async def send_message(self, message: Mapping[str, Any]) -> None:
@@ -221,6 +228,8 @@ class Line:
         try:
             why = await self._serve(socket)
             grace = 0.0  # nobody is there to close with
+        except Lost as lost:
+            why = str(lost)
         finally:
             self._socket = None
             # Closing waits for the other side, which may be the very thing that is broken.
@@ -229,7 +238,7 @@ class Line:
                 await opening.__aexit__(None, None, None)
             finally:
                 dropping.cancel()
-        if time.monotonic() - began < STEADY:
+        if time.monotonic() - began < self._steady:
             raise Lost(why)
         return why
 
@@ -292,7 +301,8 @@ class Line:
                         await socket.send_message(self._keep_alive)
         except TimeoutError:
             return f"Deepgram stopped reading for {SEND_WITHIN:g} s."
-        except Exception:
+        except Exception as error:
+            log.debug("sending to Deepgram ended with %s", type(error).__name__)
             # The reader knows better why a connection broke; it is given the moment to say so.
             await asyncio.sleep(0.1)
             return "The connection to Deepgram broke."

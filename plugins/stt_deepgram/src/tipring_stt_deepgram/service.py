@@ -125,7 +125,7 @@ class HeldDeepgramSTTService(DeepgramSTTService):
             self._line.ask(FINALIZE)
             await self._watch(frame)
         elif isinstance(frame, VADUserStartedSpeakingFrame) and self._line is not None:
-            self._line.answered()
+            self._line.take_back()
             self._began_speaking = time.monotonic()
             await self._unwatch()
         # The base class flushes on a connection it holds itself, and here it holds none.
@@ -156,8 +156,12 @@ class HeldDeepgramSTTService(DeepgramSTTService):
             await self.cancel_task(task)
 
     async def _do_reconnect(self) -> None:
-        if self._line is not None:
+        if self._line is not None and self._holding is not None and not self._holding.done():
             self._line.replace("The settings changed.")
+        else:
+            # It had been given up, and new settings may be the mend.
+            await self._disconnect()
+            await self._connect()
 
     async def _hold(self, line: Line) -> None:
         try:

@@ -182,8 +182,12 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
                 await self.cancel_task(task)
 
     async def _do_reconnect(self) -> None:
-        if self._line is not None:
+        if self._line is not None and self._holding is not None and not self._holding.done():
             self._line.replace("The settings changed.")
+        else:
+            # It had been given up, and new settings may be the mend.
+            await self._disconnect()
+            await self._connect()
 
     async def _hold(self, line: Line) -> None:
         try:
@@ -305,8 +309,9 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
             await asyncio.sleep(0.1)
             if self._user_is_speaking and self._silent_for() >= self._silence_limit:
                 line.settle(line.kept.gap_after(self._turn.best[1]))
-                await self._end_turn()
+                # First, so that nothing more of what this connection says is heard.
                 line.replace(f"Flux left a turn open for {self._silence_limit:g} s of silence.")
+                await self._end_turn()
             elif line.unanswered >= MUTE:
                 line.replace(f"Flux said nothing for {MUTE:g} s of audio.")
 
