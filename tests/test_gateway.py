@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -553,6 +555,40 @@ def test_offering_the_plugin_imports_neither_sdk_nor_pipecat() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+FIRST_REQUEST = """
+import asyncio, sys
+import tipring.llm.ladder
+from pipecat.processors.aggregators.llm_context import LLMContext
+from tests.emulators.gateway import GatewayEmulator
+from tests.test_gateway import rung
+from tipring_llm_gateway.clients import close_clients
+
+async def main():
+    async with GatewayEmulator() as gateway:
+        built = rung(gateway, sys.argv[1])
+        before = set(sys.modules)
+        context = LLMContext(messages=[{"role": "user", "content": "Hello?"}])
+        async for _ in built.stream(context, system=""):
+            pass
+        print(sorted(set(sys.modules) - before))
+        await close_clients()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+def test_what_the_first_request_needs_is_loaded_when_the_rung_is_built(provider: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_REQUEST, provider],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert done.stdout.strip() == "[]"
 

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import random
 import re
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
@@ -715,6 +717,18 @@ def test_at_the_end_of_the_call_every_rung_is_let_go() -> None:
         assert all(rung.let_go for rung in rungs)
 
     run_fast(main())
+
+
+def test_a_ladder_loads_no_providers_sdk() -> None:
+    program = (
+        "import sys; from tipring.llm.ladder import LadderLLMService;"
+        "LadderLLMService([('a', None)], system='Be brief.');"
+        "print(sorted({'anthropic', 'openai', 'sentry_sdk'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_ladder_without_rungs_or_with_two_of_one_name_is_refused() -> None:

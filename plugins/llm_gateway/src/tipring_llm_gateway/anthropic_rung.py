@@ -56,7 +56,7 @@ class AnthropicRung:
                     async for event in events:
                         yield event
         except Exception as error:
-            told = explained(error, host=urlsplit(self._route.base_url).netloc)
+            told = explained(error, sdk=anthropic, host=urlsplit(self._route.base_url).netloc)
             if told is None:
                 raise
             raise RungFailed(told) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,9 +35,16 @@ _clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Any]] =
 
 @cache
 def tls() -> ssl.SSLContext:
-    """The trusted certificates. Reading them takes long enough to be heard, so builds do it."""
+    """The trusted certificates, and the network's machinery, started once.
+
+    Both take long enough to be heard in other calls, so builds do it: the first build is the
+    rehearsal at boot, off the event loop.
+    """
+    import anyio
     import httpx2
 
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(anyio.run, anyio.sleep, 0).result()
     return httpx2.create_ssl_context()
 
 
@@ -58,6 +66,8 @@ def anthropic_client(route: Route, settings: GatewaySettings) -> AsyncAnthropic:
             base_url=route.base_url,
             max_retries=0,
             timeout=_timeout(settings),
+            # No spans: they cost time, and can be told to hold what was said.
+            open_telemetry=False,
             http_client=anthropic.DefaultAsyncHttpxClient(verify=tls()),
         )
 

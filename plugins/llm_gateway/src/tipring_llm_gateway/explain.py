@@ -10,9 +10,7 @@ import json
 import re
 from typing import Any
 
-import anthropic
 import httpx2
-import openai
 
 _GATEWAY_CODES = {
     2001: "there is no such gateway in this account",
@@ -35,31 +33,29 @@ _NO_SUCH_MODEL = {"5007", "model_not_found"}
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
-def explained(error: Exception, *, host: str) -> str | None:
-    """Tell an exception of an SDK, or give None when it is none of theirs.
+def explained(error: Exception, *, sdk: Any, host: str) -> str | None:
+    """Tell an exception of an SDK, or give None when it is not one that is known.
 
     Args:
         error: What the SDK raised.
+        sdk: The module ``anthropic`` or ``openai``; both name their exceptions alike.
         host: Who was asked, for failures to connect.
     """
-    if isinstance(
-        error, (anthropic.APITimeoutError, openai.APITimeoutError, httpx2.TimeoutException)
-    ):
+    if isinstance(error, (sdk.APITimeoutError, httpx2.TimeoutException)):
         return f"{host} did not answer in time"
-    if isinstance(error, (anthropic.APIConnectionError, openai.APIConnectionError)):
+    if isinstance(error, sdk.APIConnectionError):
         return f"the connection to {host} failed"
     if isinstance(error, httpx2.HTTPError):
         return f"the connection to {host} broke"
     if isinstance(error, json.JSONDecodeError):
         return "a piece of the stream is not JSON"
-    if isinstance(error, (anthropic.APIStatusError, openai.APIStatusError)):
-        codes = codes_of(error.body)
-        if error.status_code == 200:
-            return f"the provider gave up in the middle{_told(codes)}"
-        return f"HTTP {error.status_code}{_told(codes)}: {meaning(error.status_code, codes)}"
-    if isinstance(error, (anthropic.APIError, openai.APIError)):
-        return f"the provider gave up in the middle{_told(codes_of(error.body))}"
-    return None
+    if not isinstance(error, sdk.APIError):
+        return None
+    codes = codes_of(error.body)
+    status = getattr(error, "status_code", 200)
+    if status == 200:
+        return f"the provider gave up in the middle{_told(codes)}"
+    return f"HTTP {status}{_told(codes)}: {meaning(status, codes)}"
 
 
 def meaning(status: int, codes: frozenset[str]) -> str:

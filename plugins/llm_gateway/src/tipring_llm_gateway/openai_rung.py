@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import openai
+
+# The SDK would load these with the first request, on the event loop.
+import openai.resources.chat.chat
+import openai.resources.chat.completions.completions
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMAdapter
 from tipring.llm.failures import RungFailed
 from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage
@@ -59,7 +63,7 @@ class OpenAIRung:
                     async for event in events:
                         yield event
         except Exception as error:
-            told = explained(error, host=urlsplit(self._route.base_url).netloc)
+            told = explained(error, sdk=openai, host=urlsplit(self._route.base_url).netloc)
             if told is None:
                 raise
             raise RungFailed(told) from None
