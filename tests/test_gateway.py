@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -591,6 +592,26 @@ def test_what_the_first_request_needs_is_loaded_when_the_rung_is_built(provider:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_what_its_readme_says_to_paste_can_be_pasted() -> None:
+    readme = Path(__file__).parents[1] / "plugins/llm_gateway/README.md"
+    tables = [part.split("```")[0] for part in readme.read_text().split("```toml\n")[1:]]
+    default, local = (tomllib.loads(table)["llm"] for table in tables)
+    for rung in [*default.values(), *local.values()]:
+        assert rung.pop("plugin") == "gateway"
+        GatewaySettings(**rung)
+    assert [rung["model"] for rung in default.values()] == [
+        f"{provider}/{MODELS[provider]}" for provider in PROVIDERS[:3]
+    ]
+
+
+def test_every_setting_stands_in_its_readme() -> None:
+    readme = (Path(__file__).parents[1] / "plugins/llm_gateway/README.md").read_text()
+    for name, field in GatewaySettings.model_fields.items():
+        extra = field.json_schema_extra
+        shown = extra["secret_env"] if isinstance(extra, dict) else name
+        assert f"`{shown}`" in readme
 
 
 def test_it_is_offered_under_its_name() -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import sentry_sdk
+from hypothesis import given
+from hypothesis import strategies as st
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
 from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
@@ -97,6 +99,19 @@ def test_sentences_lose_no_character(language: str, text: str, size: int) -> Non
         assert len(found) > 1
 
     run_fast(main())
+
+
+@given(st.lists(st.text("ab .,!?…。\n\"'0A", max_size=8), max_size=12))
+def test_no_cut_of_any_text_loses_a_character(tokens: list[str]) -> None:
+    async def main() -> None:
+        sentences = Sentences()
+        found = [sentence for token in tokens for sentence in await sentences.feed(token)]
+        left = await sentences.flush()
+        text = "".join(tokens)
+        assert ("".join(found) + left).rstrip() == text.rstrip()
+        assert all(sentence.strip() for sentence in found)
+
+    asyncio.run(main())
 
 
 class Voice(TTSService):
