@@ -29,6 +29,7 @@ from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.elevenlabs.tts import ElevenLabsTTSService
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
 from pipecat.workers.runner import WorkerRunner
@@ -140,8 +141,10 @@ def settings_for(emulator: ElevenLabs, **changes: Any) -> ElevenLabsSettings:
 
 
 @asynccontextmanager
-async def agent(emulator: ElevenLabs, **changes: Any) -> AsyncIterator[Agent]:
-    service = build(settings_for(emulator, **changes), CALL)
+async def agent(
+    emulator: ElevenLabs, service: TTSService | None = None, **changes: Any
+) -> AsyncIterator[Agent]:
+    service = service or build(settings_for(emulator, **changes), CALL)
     ear, end, context = Ear(), Ear(), LLMContext()
     worker = PipelineWorker(
         Pipeline([service, ear, LLMAssistantAggregator(context), end]),
@@ -322,6 +325,34 @@ async def test_a_sentence_that_was_lost_twice_is_not_said_a_third_time() -> None
         assert any("a sentence was not heard" in told for told in one.told)
 
 
+async def test_a_voice_that_drops_every_socket_is_given_up_in_a_sentence() -> None:
+    reset = Speech(faults=(Fault(do="reset", before="audio"),))
+    async with ElevenLabs(reset, reset, reset) as emulator, agent(emulator) as one:
+        await one.say(ONE)
+        await one.finished()
+        await one.say(TWO)
+        await one.finished()
+        assert one.told[-1] == (
+            "ElevenLabs dropped one socket after the other: its voice is given up for this call."
+        )
+        assert not one.service.is_usable and one.remembers == ""
+
+
+async def test_an_interruption_while_the_socket_is_replaced_leaves_nothing_to_say_again() -> None:
+    reset = Speech(faults=(Fault(do="reset", before="audio"),))
+    async with (
+        ElevenLabs(reset, Speech(refuse=Refusal(status=503))) as emulator,
+        agent(emulator, patience=5.0) as one,
+    ):
+        await one.say(ONE, TWO)
+        await emulator.until_said("refused")
+        await one.worker.queue_frame(InterruptionFrame())
+        await one.say(THREE)
+        await one.finished()
+        assert emulator.texts(2) == [THREE]
+        assert one.remembers == THREE
+
+
 async def test_a_sentence_that_arrives_while_the_socket_is_replaced_waits_for_its_turn() -> None:
     reset = Speech(faults=(Fault(do="reset", before="audio"),))
     # The second handshake takes its time.
@@ -357,6 +388,22 @@ async def test_a_greeting_lost_with_the_socket_is_said_again_and_committed_once(
         await one.finished()
         messages = [m["content"] for m in one.context.get_messages()]  # type: ignore[index]
         assert messages == [ONE, TWO]
+
+
+@pytest.mark.stock
+async def test_plain_pipecat_remembers_a_sentence_that_nobody_heard() -> None:
+    reset = Speech(faults=(Fault(do="reset", before="audio"),))
+    async with ElevenLabs(reset) as emulator:
+        plain = ElevenLabsTTSService(
+            api_key=KEY,
+            url=emulator.url,
+            settings=ElevenLabsTTSService.Settings(voice=VOICE, language="en"),
+        )
+        async with agent(emulator, plain) as one:
+            await one.say(ONE)
+            await one.finished()
+            assert emulator.texts(1) == [] and one.ear.seconds == 0
+            assert one.remembers == ONE
 
 
 # ── what ElevenLabs says is wrong ───────────────────────────────────────────────────────────────
@@ -455,6 +502,15 @@ async def test_a_refused_handshake_is_told_once_and_lasts(
         assert one.remembers == ""
 
 
+async def test_a_key_without_the_permission_is_told_as_that() -> None:
+    refuse = Refusal(status=403, body='{"detail": {"status": "missing_permissions"}}')
+    async with ElevenLabs(Speech(refuse=refuse)) as emulator, agent(emulator) as one:
+        await one.ear.until(lambda: one.told)
+        assert "give it the text to speech permission" in one.told[0]
+        assert one.errors[0].category is ErrorCategory.AUTHORIZATION
+        assert not one.service.is_usable
+
+
 @pytest.mark.parametrize(
     "passing",
     [
@@ -472,29 +528,13 @@ async def test_a_handshake_that_a_moment_may_mend_is_tried_again(passing: Speech
 
 
 async def test_an_unreachable_voice_is_told_and_its_text_is_not_remembered() -> None:
-    async with ElevenLabs() as emulator:
-        url = emulator.url
-        base = emulator.base_url
-    gone = ElevenLabs()
-    gone.base_url = base
-    async with agent(emulator_at(gone, url), patience=0.3) as one:
-        await one.say(ONE)
+    async with ElevenLabs() as emulator, agent(emulator, url="ws://127.0.0.1:1") as one:
+        await one.say(ONE, TWO)
         await one.finished()
-        assert "could not be reached" in one.told[0]
+        first, *others = one.told
+        assert "could not be reached at ws://127.0.0.1:1" in first, "the reason, once"
+        assert others == 2 * ["ElevenLabs could not be reached in time: a sentence was not spoken."]
         assert one.remembers == "" and one.service.is_usable
-
-
-def emulator_at(emulator: ElevenLabs, url: str) -> ElevenLabs:
-    """An emulator that is not running, at the address of one that was."""
-
-    class Gone(ElevenLabs):
-        @property
-        def url(self) -> str:
-            return url
-
-    gone = Gone()
-    gone.base_url = emulator.base_url
-    return gone
 
 
 async def test_the_keep_alive_opens_no_voice_after_the_last_was_closed() -> None:
