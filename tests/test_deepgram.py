@@ -220,6 +220,24 @@ async def test_a_caller_who_falls_silent_in_the_gap_is_flushed_after_it() -> Non
     assert call.seen(TranscriptionFrame)[0].finalized
 
 
+async def test_a_caller_who_goes_on_in_the_gap_is_not_flushed_in_the_middle() -> None:
+    away = DeepgramScenario(refuse=UNAVAILABLE)
+    async with (
+        DeepgramEmulator(CALLER, [fails(do="reset", at=0.3), away, away]) as deepgram,
+        hearing(ears(deepgram, endpointing=5000)) as call,
+    ):
+        await call.say(spoken("i would"))
+        await deepgram.until_said("reset")
+        await call.falls_silent()
+        await call.starts_to_speak()
+        await deepgram.until_said("audio", connection=3)
+        await call.say(spoken("like a table"))
+        await call.falls_silent()
+        await call.until(lambda: call.finals)
+    assert call.finals == ["i would like a table"]
+    assert len(deepgram.said("Finalize")) == 1
+
+
 async def test_a_flush_whose_answer_was_lost_is_asked_for_again() -> None:
     script = [fails(do="reset", before="final")]
     async with (
@@ -327,7 +345,7 @@ async def test_a_refusal_that_will_not_pass_is_said_once_and_never_tried_again(
         await call.say(spoken("like a table"))
         assert not call.service.is_usable
     assert len(call.errors) == 1 and sentence in call.errors[0]
-    assert KEY not in call.errors[0]
+    assert KEY not in call.errors[0] and "headers" not in call.errors[0]
     assert len(deepgram.said("handshake")) == 1
 
 

@@ -338,9 +338,16 @@ async def test_a_mute_connection_is_replaced_while_the_caller_speaks_and_no_word
     assert any("said nothing for 2 s" in error for error in call.errors)
 
 
-async def test_a_caller_who_falls_silent_in_a_gap_is_answered_and_the_rest_is_heard_later() -> None:
-    gone = FluxScenario(hang=True)
-    async with FluxEmulator(CALLER, [fails(do="reset", at=1.6), gone, gone]) as flux:
+@pytest.mark.parametrize(
+    "next_one",
+    [FluxScenario(hang=True), fails(do="mute", after="StartOfTurn")],
+    ids=["hangs", "is mute after the first word"],
+)
+async def test_a_caller_who_falls_silent_in_a_gap_is_answered_and_the_rest_is_heard_later(
+    next_one: FluxScenario,
+) -> None:
+    script = [fails(do="reset", at=1.6), next_one, FluxScenario(hang=True)]
+    async with FluxEmulator(CALLER, script) as flux:
         made = plan(flux)
         assert made.stt is not None
         async with hearing(made.stt, vad=Loudness(), stop=made.stop) as call:

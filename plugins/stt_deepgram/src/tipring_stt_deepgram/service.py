@@ -2,7 +2,7 @@
 
 The stock service waits four seconds before it reconnects and drops what the caller says meanwhile,
 is switched off for the whole call by any 4xx (429 among them), waits for the handshake before the
-pipeline starts, and writes the key into the error of a refused handshake. Here the audio is kept,
+pipeline starts, and tells a refusal as a dump of its own request. Here the audio is kept,
 reconnecting starts at once, and what the caller said in the gap is heard afterwards, once.
 """
 
@@ -188,7 +188,8 @@ class HeldDeepgramSTTService(DeepgramSTTService):
             async with self._client.listen.v1.connect(**query) as connection:
                 yield _Socket(connection)
         except ApiError as error:
-            # The SDK's error carries the request's headers, the key among them: it goes no further.
+            # The SDK's error holds the request's headers and not Deepgram's answer: it goes no
+            # further.
             status = error.status_code or 0
             sentence = refusal(status, model=query["model"], language=query["language"])
             raise (Lost(sentence) if passes(status) else Refused(sentence, status)) from None
