@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipecat.frames.frames import (
     CancelFrame,
@@ -30,6 +31,19 @@ HANG = float("inf")
 
 Step = RungEvent | str | float | Exception
 """A token, an event, seconds of silence, or what is raised."""
+
+
+ANSWER = "We open at nine. Shall I book a table? I can do that now."
+SENTENCES = ["We open at nine.", "Shall I book a table?", "I can do that now."]
+
+
+def ladder(*rungs: ScriptedRung, **kwargs: Any) -> LadderLLMService:
+    named = [(chr(ord("a") + i), rung) for i, rung in enumerate(rungs)]
+    return LadderLLMService(named, system="Be brief.", **kwargs)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def says(text: str) -> list[Step]:

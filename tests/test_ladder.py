@@ -1,65 +1,47 @@
-"""The ladder says one answer, whole, or none; and it knows which rung to ask."""
+"""The ladder says one answer, whole, or none."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-import re
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
-import sentry_sdk
 from hypothesis import given
 from hypothesis import strategies as st
-from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
-    EagerEndOfTurnCancelFrame,
     Frame,
-    InterruptionFrame,
-    LLMContextFrame,
     LLMFullResponseEndFrame,
-    MetricsFrame,
     TTSAudioRawFrame,
     TTSSpeakFrame,
-    UserStartedSpeakingFrame,
-    UserStoppedSpeakingFrame,
 )
-from pipecat.metrics.metrics import LLMUsageMetricsData, TTFBMetricsData
-from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair
 from pipecat.processors.frame_processor import FrameDirection
-from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 from pipecat.utils.errors import ErrorCategory
 from tipring.llm.breaker import Breakers
-from tipring.llm.failures import RungFailed, sentence_of
+from tipring.llm.failures import RungFailed
 from tipring.llm.ladder import LadderLLMService
 from tipring.llm.sentences import Sentences
-from tipring.providers import End, Rung, RungEvent, TextDelta, ToolCall, Usage
+from tipring.providers import End, ToolCall
 
 from tests.fast_loop import run_fast
-from tests.scripted_rungs import HANG, Ear, ScriptedRung, Step, a_context, line, says
-
-ANSWER = "We open at nine. Shall I book a table? I can do that now."
-SENTENCES = ["We open at nine.", "Shall I book a table?", "I can do that now."]
-
-
-def ladder(*rungs: ScriptedRung, **kwargs: Any) -> LadderLLMService:
-    named = [(chr(ord("a") + i), rung) for i, rung in enumerate(rungs)]
-    return LadderLLMService(named, system="Be brief.", **kwargs)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-# One answer
+from tests.scripted_rungs import (
+    ANSWER,
+    HANG,
+    SENTENCES,
+    Ear,
+    ScriptedRung,
+    Step,
+    a_context,
+    ladder,
+    line,
+    now,
+    says,
+)
 
 
 def test_an_answer_leaves_the_ladder_in_whole_sentences() -> None:
@@ -309,406 +291,6 @@ def test_over_500_random_failures_nothing_is_said_twice_and_no_turn_is_lost() ->
         assert min(answered, cut, silent) > 10
 
     run_fast(main())
-
-
-# Tools
-
-
-def booking(handler: Any) -> ToolsSchema:
-    return ToolsSchema(
-        standard_tools=[
-            FunctionSchema(
-                name="book",
-                description="Book a table.",
-                properties={"people": {"type": "integer"}},
-                required=["people"],
-                handler=handler,
-            )
-        ]
-    )
-
-
-def test_a_tool_runs_once_though_two_rungs_asked_for_it_and_the_next_rung_reads_the_call() -> None:
-    async def main() -> None:
-        ran: list[dict[str, Any]] = []
-
-        async def book(params: FunctionCallParams) -> None:
-            ran.append(dict(params.arguments))
-            await params.result_callback({"table": 7})
-
-        call = ToolCall(id="call id: 0", name="book", arguments={"people": 2})
-        first = ScriptedRung([[call, OSError("reset")], [OSError("still down")]])
-        second = ScriptedRung(
-            [["One moment.", call, call, End(reason="tool_calls")], says("Done!")]
-        )
-        context = LLMContext(
-            messages=[{"role": "user", "content": "For two."}], tools=booking(book)
-        )
-        pair = LLMContextAggregatorPair(context)
-        async with line(ladder(first, second), pair.assistant(), before=[pair.user()]) as phone:
-            await phone.send(LLMContextFrame(context=context))
-            await phone.below.until(lambda: "Done!" in phone.said)
-            assert ran == [{"people": 2}, {"people": 2}]
-            assert phone.said == ["One moment.", "Done!"]
-            messages: list[Any] = second.contexts[1].get_messages()
-            calls = [c for m in messages for c in m.get("tool_calls") or ()]
-            assert [c["function"]["name"] for c in calls] == ["book", "book"]
-            assert len({c["id"] for c in calls}) == 2
-            assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", c["id"]) for c in calls)
-            results = {m["tool_call_id"] for m in messages if m["role"] == "tool"}
-            assert results == {c["id"] for c in calls}
-
-    run_fast(main())
-
-
-def test_a_tool_call_behind_an_unconfirmed_turn_is_withdrawn_and_not_run() -> None:
-    async def main() -> None:
-        ran: list[str] = []
-
-        async def book(params: FunctionCallParams) -> None:
-            ran.append(params.tool_call_id)
-            await params.result_callback({})
-
-        rung = ScriptedRung([["One moment.", ToolCall(id="1", name="book"), End()]])
-        context = LLMContext(messages=[{"role": "user", "content": "Book"}], tools=booking(book))
-        async with line(ladder(rung)) as phone:
-            await phone.send(UserStartedSpeakingFrame())
-            await phone.send(LLMContextFrame(context=context, speculation=True))
-            await phone.above.until(lambda: bool(phone.above.of(EagerEndOfTurnCancelFrame)))
-            await phone.send(UserStoppedSpeakingFrame())
-            await phone.below.until(lambda: bool(phone.below.of(UserStoppedSpeakingFrame)))
-            assert phone.said == []
-            assert ran == []
-            # Committed, it is asked again, and now the call runs.
-            assert await phone.ask(context) == ["One moment."]
-            await phone.below.until(lambda: ran == ["1"])
-
-    run_fast(main())
-
-
-# Speculation and interruption
-
-
-def test_an_answer_to_an_unconfirmed_turn_is_held_until_the_turn_is_committed() -> None:
-    async def main() -> None:
-        rung = ScriptedRung([says(ANSWER)])
-        async with line(ladder(rung)) as phone:
-            await phone.send(UserStartedSpeakingFrame())
-            await phone.send(LLMContextFrame(context=a_context(), speculation=True))
-            await asyncio.sleep(1)
-            assert phone.said == []
-            assert phone.told("on_rung_used") == [("a",)]
-            await phone.send(UserStoppedSpeakingFrame())
-            await phone.below.until(lambda: phone.said == SENTENCES)
-
-    run_fast(main())
-
-
-def test_no_apology_is_owed_for_a_turn_that_is_not_committed() -> None:
-    async def main() -> None:
-        rung = ScriptedRung([[OSError("down")], says(ANSWER)])
-        async with line(ladder(rung)) as phone:
-            await phone.send(UserStartedSpeakingFrame())
-            await phone.send(LLMContextFrame(context=a_context(), speculation=True))
-            await phone.above.until(lambda: bool(phone.above.of(EagerEndOfTurnCancelFrame)))
-            await phone.send(UserStoppedSpeakingFrame())
-            assert await phone.ask() == SENTENCES
-            assert phone.told("on_exhausted") == []
-
-    run_fast(main())
-
-
-@pytest.mark.parametrize("script", [[HANG], ["We open", HANG], ["We open at nine. Sh", HANG]])
-def test_an_interruption_closes_the_request_and_the_next_turn_is_answered(
-    script: Sequence[Step],
-) -> None:
-    async def main() -> None:
-        rung = ScriptedRung([script, says("Yes?")])
-        async with line(ladder(rung)) as phone:
-            await phone.send(LLMContextFrame(context=a_context()))
-            await phone.below.until(lambda: rung.asked == 1 or bool(phone.said))
-            if len(script) == 2 and "nine" in str(script[0]):
-                await phone.below.until(lambda: phone.said == ["We open at nine."])
-            began = now()
-            await phone.send(InterruptionFrame())
-            await phone.below.until(lambda: bool(phone.below.of(InterruptionFrame)))
-            assert rung.closed == 1
-            assert now() - began < 0.1
-            assert await phone.ask() == ["Yes?"]
-            assert phone.told("on_rung_failed") == []
-
-    run_fast(main())
-
-
-class DeafRung:
-    """Swallows its cancellation, before or after a first sentence."""
-
-    def __init__(self, first: str = "") -> None:
-        self.first = first
-        self.asked = 0
-
-    async def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
-        self.asked += 1
-        if self.asked > 1:
-            yield TextDelta(text="Yes?")
-            yield End()
-            return
-        until = now() + 60
-        if self.first:
-            yield TextDelta(text=self.first)
-        while now() < until:
-            try:
-                await asyncio.sleep(until - now())
-            except asyncio.CancelledError:
-                continue
-
-    async def aclose(self) -> None: ...
-
-
-@pytest.mark.parametrize("first", ["", "We open at nine. Sh"])
-def test_a_rung_that_does_not_let_go_holds_no_interruption_up(first: str) -> None:
-    async def main() -> None:
-        rung = DeafRung(first)
-        async with line(LadderLLMService([("deaf", rung)], system="")) as phone:
-            await phone.send(LLMContextFrame(context=a_context()))
-            await asyncio.sleep(1)
-            assert phone.said == ([first[:16]] if first else [])
-            began = now()
-            await phone.send(InterruptionFrame())
-            assert await phone.ask() == ["Yes?"]
-            assert now() - began < 0.5
-
-    run_fast(main())
-
-
-def test_a_deadline_holds_for_a_rung_that_does_not_listen_to_it() -> None:
-    async def main() -> None:
-        good: Rung = ScriptedRung([says(ANSWER)])
-        rungs: list[tuple[str, Rung]] = [("deaf", DeafRung()), ("good", good)]
-        async with line(LadderLLMService(rungs, system="")) as phone:
-            began = now()
-            assert await phone.ask() == SENTENCES
-            assert now() - began < 8.5
-
-    run_fast(main())
-
-
-class BrokenRung:
-    """Not what a rung should be: its stream cannot even be had."""
-
-    def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
-        raise TypeError("not today")
-
-    async def aclose(self) -> None:
-        raise OSError("nor tomorrow")
-
-
-class SelfCancellingRung(ScriptedRung):
-    """Cancels itself, as a library with a cancel scope of its own may."""
-
-    async def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
-        yield TextDelta(text="We ")
-        raise asyncio.CancelledError
-
-
-@pytest.mark.parametrize("broken", [BrokenRung(), SelfCancellingRung([])])
-def test_a_rung_that_is_broken_in_itself_is_no_more_than_a_failure(broken: Rung) -> None:
-    async def main() -> None:
-        rungs = [("broken", broken), ("good", ScriptedRung([says(ANSWER)]))]
-        async with line(LadderLLMService(rungs, system="")) as phone:
-            assert await phone.ask() == SENTENCES
-            assert [told[0] for told in phone.told("on_rung_failed")] == ["broken"]
-
-    run_fast(main())
-
-
-# The hedge
-
-
-def test_a_silent_rung_gets_company_and_the_first_to_a_sentence_answers() -> None:
-    async def main() -> None:
-        slow, quick = ScriptedRung([[HANG]]), ScriptedRung([says(ANSWER)])
-        async with line(ladder(slow, quick, hedge_after=0.9)) as phone:
-            began = now()
-            assert await phone.ask() == SENTENCES
-            assert 0.9 <= now() - began < 1.0
-            assert slow.closed == 1
-            assert phone.told("on_rung_used") == [("b",)]
-            assert phone.told("on_rung_failed") == []
-
-    run_fast(main())
-
-
-def test_a_silent_rung_that_wakes_first_still_answers_and_its_company_is_cancelled() -> None:
-    async def main() -> None:
-        late = ScriptedRung([[1.5, *says(ANSWER)]])
-        company = ScriptedRung([["We ", HANG]])
-        async with line(ladder(late, company, hedge_after=0.9)) as phone:
-            assert await phone.ask() == SENTENCES
-            assert phone.told("on_rung_used") == [("a",)]
-            assert (company.asked, company.closed) == (1, 1)
-
-    run_fast(main())
-
-
-def test_a_rung_that_has_begun_to_speak_gets_no_company() -> None:
-    async def main() -> None:
-        speaking = ScriptedRung([[0.5, "We ", 2.0, "open at nine.", End()]])
-        company = ScriptedRung([says(ANSWER)])
-        async with line(ladder(speaking, company, hedge_after=0.9)) as phone:
-            assert await phone.ask() == ["We open at nine."]
-            assert company.asked == 0
-
-    run_fast(main())
-
-
-def test_when_rung_and_company_both_fail_the_rung_after_them_is_asked() -> None:
-    async def main() -> None:
-        rungs = [
-            ScriptedRung([[1.0, OSError("down")]]),
-            ScriptedRung([[0.2, OSError("down")]]),
-            ScriptedRung([says(ANSWER)]),
-        ]
-        async with line(ladder(*rungs, hedge_after=0.9)) as phone:
-            assert await phone.ask() == SENTENCES
-            assert sorted(t[0] for t in phone.told("on_rung_failed")) == ["a", "b"]
-
-    run_fast(main())
-
-
-# The breaker
-
-
-def test_a_rung_that_failed_three_times_running_is_skipped_for_30_seconds() -> None:
-    async def main() -> None:
-        bad = ScriptedRung([[HANG], [HANG], [HANG], [OSError("probe")], says(ANSWER)])
-        good = ScriptedRung([says(ANSWER)])
-        breakers = Breakers(clock=now)
-        async with line(ladder(bad, good, breakers=breakers)) as phone:
-            for _ in range(3):
-                assert await phone.ask() == SENTENCES
-            assert bad.asked == 3
-            assert breakers.open() == ("a",)
-            began = now()
-            assert await phone.ask() == SENTENCES
-            assert bad.asked == 3
-            assert now() == began
-            await asyncio.sleep(31)
-            # One request tries it, and its failure leaves it alone for as long again.
-            assert await phone.ask() == SENTENCES
-            assert bad.asked == 4
-            assert await phone.ask() == SENTENCES
-            assert bad.asked == 4
-            await asyncio.sleep(31)
-            assert await phone.ask() == SENTENCES
-            assert bad.asked == 5
-            assert phone.told("on_rung_used")[-1] == ("a",)
-            assert breakers.open() == ()
-
-    run_fast(main())
-
-
-def test_rungs_that_are_left_alone_are_asked_all_the_same_before_nothing_is_said() -> None:
-    async def main() -> None:
-        first = ScriptedRung([[OSError("down")]] * 3 + [says(ANSWER)])
-        second = ScriptedRung([[OSError("down")]])
-        async with line(ladder(first, second, breakers=Breakers(clock=now))) as phone:
-            for _ in range(3):
-                assert await phone.ask() == []
-            assert await phone.ask() == SENTENCES
-
-    run_fast(main())
-
-
-def test_a_half_open_breaker_lets_one_request_through_at_a_time() -> None:
-    time = 0.0
-    breaker = Breakers(trips=1, rest=30, clock=lambda: time).of("a")
-    breaker.failed()
-    assert not breaker.admit()
-    time = 30.0
-    assert breaker.admit()
-    assert not breaker.admit()
-    breaker.released()
-    assert breaker.admit()
-    breaker.succeeded()
-    assert breaker.admit() and breaker.admit()
-
-
-def test_one_success_between_failures_keeps_the_breaker_closed() -> None:
-    breaker = Breakers(trips=2).of("a")
-    breaker.failed()
-    breaker.succeeded()
-    breaker.failed()
-    assert not breaker.open
-
-
-# What is told, and what is not
-
-
-def test_sentry_learns_which_rung_failed_and_nothing_of_what_was_said(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    events: list[Any] = []
-
-    class Kept(sentry_sdk.Transport):
-        def capture_envelope(self, envelope: sentry_sdk.envelope.Envelope) -> None:
-            events.append(envelope.get_event())
-
-    async def main() -> None:
-        secret = "my number is 555 0199"
-        rung = ScriptedRung([["My secret, ", ValueError(f"cannot answer {secret!r}")]])
-        context = LLMContext(messages=[{"role": "user", "content": secret}])
-        async with line(ladder(rung)) as phone:
-            assert await phone.ask(context) == []
-        told = repr(events) + caplog.text + repr(phone.events)
-        assert "555" not in told and "My secret" not in told
-        (event,) = events
-        assert event["message"] == "no rung could answer"
-        assert event["contexts"]["ladder"] == {"rungs": ["a"]}
-        (crumb,) = [c for c in event["breadcrumbs"]["values"] if c["category"] == "llm"]
-        assert crumb["data"]["rung"] == "a"
-        assert crumb["data"]["moment"] == "before the first sentence"
-
-    with sentry_sdk.isolation_scope(), caplog.at_level(logging.DEBUG, logger="tipring"):
-        sentry_sdk.init(dsn="http://key@localhost/1", transport=Kept, default_integrations=False)
-        try:
-            run_fast(main())
-        finally:
-            sentry_sdk.get_global_scope().set_client(None)
-
-
-def test_an_error_is_told_by_kind_status_and_place_and_never_by_its_text() -> None:
-    class Refused(Exception):
-        status_code = 529
-
-    assert sentence_of(Refused("secret")) == "HTTP 529 (Refused)"
-    assert sentence_of(RungFailed("the stream ended early")) == "the stream ended early"
-    assert sentence_of(ValueError("secret")) == "ValueError"
-    try:
-        raise ValueError("secret")
-    except ValueError as error:
-        assert re.fullmatch(r"ValueError at test_ladder\.py:\d+", sentence_of(error))
-
-
-def test_tokens_and_times_are_reported_under_the_name_of_the_rung_that_answered() -> None:
-    async def main() -> None:
-        usage = Usage(prompt=100, completion=12, cached=80)
-        rung = ScriptedRung([["Fine. ", usage, End()]])
-        service = ladder(ScriptedRung([[OSError("down")]]), rung)
-        async with line(service, metrics=True) as phone:
-            await phone.ask()
-            data = [d for f in phone.below.frames if isinstance(f, MetricsFrame) for d in f.data]
-            (usage_data,) = [d for d in data if isinstance(d, LLMUsageMetricsData)]
-            tokens = usage_data.value
-            assert (tokens.prompt_tokens, tokens.completion_tokens) == (100, 12)
-            assert (tokens.total_tokens, tokens.cache_read_input_tokens) == (112, 80)
-            assert usage_data.model == "b"
-            assert any(isinstance(d, TTFBMetricsData) for d in data)
-
-    run_fast(main())
-
-
-# One-shot use, and the ends of life
 
 
 def test_a_question_outside_the_conversation_goes_down_the_ladder_too() -> None:
