@@ -51,12 +51,12 @@ PAUSE = 0.12
 PATIENCE = 3.0
 """Seconds for which a call that ends in order waits for its last words."""
 
-TTFS_P99 = 0.55
+TTFS_P99 = 0.6
 """Seconds from the end of speech to its final words, for one call.
 
-Measured: 14 recorded requests of three to five seconds each, fed in real time through this service
-behind Silero (stop_secs 0.2), on two shared cores: median 0.36, 99th percentile 0.53. Four callers
-who all talk at the same time on those cores have a median of 0.50 and a 95th percentile of 0.93.
+Measured: 14 recorded requests of three to five seconds (16 utterances), fed in real time through
+this service behind Silero (stop_secs 0.2), on two shared cores: median 0.22 and slowest 0.43; while
+those cores did other work, 0.26 and 0.61. Sixteen have no 99th percentile, so the slowest stands.
 """
 
 
