@@ -365,6 +365,29 @@ async def test_words_that_were_never_final_are_said_again_on_the_next_connection
     assert caller.transcript(final) == "I would like a table."
 
 
+@pytest.mark.parametrize(
+    ("scenario", "next_words"),
+    [
+        (FluxScenario(faults=(Fault(do="mute", before="EndOfTurn"),)), "I would like a table."),
+        (FluxScenario(endless=True), "For four, please."),
+    ],
+    ids=["the client never got them", "the client took them as they were"],
+)
+async def test_the_script_goes_on_where_the_client_must_be(
+    scenario: FluxScenario, next_words: str
+) -> None:
+    script = Script(["I would like a table.", "For four, please."])
+    async with FluxEmulator(script, [scenario]) as flux:
+        async with phone(flux) as caller:
+            await caller.say(voice(1.6) + silence(1.5))
+            await caller.until(event="StartOfTurn")
+            await flux.until(lambda: len(flux.sessions[0].audio) >= 2 * 16000 * 3)
+        await flux.until_said("over")
+        async with phone(flux) as caller:
+            await caller.say(voice(1.6) + silence(0.8))
+            assert (await caller.until(event="EndOfTurn"))["transcript"] == next_words
+
+
 async def test_what_went_each_way_is_written_down_with_its_time() -> None:
     async with DeepgramEmulator(CALLER) as deepgram:
         async with phone(deepgram) as caller:

@@ -336,10 +336,10 @@ class _DeepgramSession(Session[DeepgramScenario]):
 
     async def final(self, *, speech_final: bool, from_finalize: bool = False) -> None:
         words = len(self.words)
-        await self.result(
+        if await self.result(
             "final", final=True, speech_final=speech_final, from_finalize=from_finalize
-        )
-        self.ears.delivered(words)
+        ):
+            self.ears.delivered(words)
         del self.words[:words]
         self.begin = self.position
 
@@ -350,9 +350,9 @@ class _DeepgramSession(Session[DeepgramScenario]):
         final: bool,
         speech_final: bool = False,
         from_finalize: bool = False,
-    ) -> None:
+    ) -> bool:
         self.told = self.position
-        await self.say(
+        return await self.say(
             label,
             {
                 "type": "Results",

@@ -170,18 +170,23 @@ class _FluxSession(Session[FluxScenario]):
         """Read until the client closes or vanishes."""
         if self.how.connected:
             await self.tell("Connected", {})
-        async for message in self.connection:
-            if isinstance(message, str):
-                await self.command(message)
-            else:
-                await self.listen(message)
+        try:
+            async for message in self.connection:
+                if isinstance(message, str):
+                    await self.command(message)
+                else:
+                    await self.listen(message)
+        finally:
+            if self.how.endless and self.open and self.position - self.voiced >= 1.0:
+                # A client that waited for so long has ended the turn itself, with these words.
+                self.ears.delivered(len(self.words))
 
-    async def tell(self, kind: str, fields: dict[str, Any], *, label: str = "") -> None:
+    async def tell(self, kind: str, fields: dict[str, Any], *, label: str = "") -> bool:
         message = {"type": kind, "request_id": self.request_id, "sequence_id": self.sequence}
         if kind == "Error":
             del message["request_id"]
         self.sequence += 1
-        await self.say(label or kind, message | fields)
+        return await self.say(label or kind, message | fields)
 
     async def error(self, code: str, description: str) -> None:
         """Say what is wrong, and close: every error of Flux is fatal."""
@@ -283,15 +288,15 @@ class _FluxSession(Session[FluxScenario]):
             await self.end(0.3, "timeout")
 
     async def end(self, confidence: float, trigger: str) -> None:
-        await self.turn_info("EndOfTurn", confidence, trigger=trigger)
-        self.ears.delivered(len(self.words))
+        if await self.turn_info("EndOfTurn", confidence, trigger=trigger):
+            self.ears.delivered(len(self.words))
         self.words.clear()
         self.open = self.predicted = False
         self.begin = self.position
         self.turn += 1
 
-    async def turn_info(self, event: str, confidence: float, **more: Any) -> None:
-        await self.tell(
+    async def turn_info(self, event: str, confidence: float, **more: Any) -> bool:
+        return await self.tell(
             "TurnInfo",
             {
                 "event": event,

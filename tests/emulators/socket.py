@@ -118,18 +118,19 @@ class Session(Generic[S]):
     ) -> None:
         self.emulator.note(self.number, direction, label, payload)
 
-    async def say(self, label: str, message: Mapping[str, Any] | str) -> None:
-        """Send one message, or whatever goes wrong instead of it."""
+    async def say(self, label: str, message: Mapping[str, Any] | str) -> bool:
+        """Send one message, or whatever goes wrong instead of it. Tells whether it was sent."""
         count = self._said[label] = self._said.get(label, 0) + 1
         await self._strike(lambda f: f.before == label and f.nth == count)
         if self.muted:
-            return
+            return False
         try:
             await self.connection.send(message if isinstance(message, str) else json.dumps(message))
         except ConnectionClosed as closed:
             raise Over from closed
         self.note("out", label, message)
         await self._strike(lambda f: f.after == label and f.nth == count)
+        return True
 
     async def heard(self, seconds: float) -> None:
         """Let go wrong what goes wrong after so many seconds of audio."""
