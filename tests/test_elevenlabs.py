@@ -36,6 +36,7 @@ from pipecat.workers.runner import WorkerRunner
 from pydantic import SecretStr, ValidationError
 from tipring.errors import PluginError
 from tipring.providers import Call
+from tipring.speech.speakable import transform
 from tipring_tts_elevenlabs import ElevenLabsSettings, build, online, register_tts, render
 
 from tests.emulators.elevenlabs import CHUNK, KEY, VOICE, Answer, ElevenLabs, Speech, seconds, tone
@@ -229,6 +230,30 @@ async def test_every_message_either_way_is_one_the_official_models_know() -> Non
         assert emulator.said("audio") and emulator.said("final")
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Call 555-010-4477 today.", "Call 5 5 5, 0 1 0, 4 4 7 7 today."),
+        (
+            "It is +44 20 7946 0958, ext. 12, for now.",
+            "It is plus 4 4, 2 0, 7 9 4 6, 0 9 5 8, extension 1 2, for now.",
+        ),
+        ("Your order #100234 is ready.", "Your order number 1 0 0 2 3 4 is ready."),
+        ("Write to jo@example.com today.", "Write to jo at example dot com today."),
+        ("It costs $12.50 at 3:30.", "It costs $12.50 at 3:30."),
+    ],
+)
+async def test_what_is_said_digit_by_digit_is_remembered_as_it_was_written(
+    written: str, said: str
+) -> None:
+    async with ElevenLabs() as emulator, agent(emulator) as one:
+        one.service.add_text_transformer(transform)
+        await one.say(written, TWO)
+        await one.finished()
+        assert emulator.texts() == [said, TWO]
+        assert one.remembers == f"{written} {TWO}"
+
+
 async def test_an_interrupted_answer_is_given_up_and_its_late_audio_is_not_heard() -> None:
     async with ElevenLabs(Speech(pace=0.5, late=True)) as emulator, agent(emulator) as one:
         await one.say(ONE, TWO, THREE)
@@ -313,6 +338,18 @@ async def test_a_cut_between_two_sentences_loses_nothing() -> None:
         assert emulator.texts(1) == [TWO]
         assert one.remembers == f"{ONE} {TWO}"
         assert one.ear.seconds == pytest.approx(seconds(f"{ONE} {TWO} "))
+
+
+async def test_words_after_a_gap_between_two_sockets_are_not_timed_before_their_audio() -> None:
+    reset = Speech(faults=(Fault(do="reset", before="audio", nth=2),))
+    late = Speech(faults=(Fault(do="pause", before="audio", seconds=0.7),))
+    async with ElevenLabs(reset, late) as emulator, agent(emulator, patience=3.0) as one:
+        await one.say("Yes.", TWO)
+        await one.finished()
+        yes, we, *_ = one.ear.of(TTSTextFrame)
+        assert (yes.text, we.text) == ("Yes.", "We")
+        assert yes.pts is not None and we.pts is not None
+        assert we.pts - yes.pts >= 0.7e9 > seconds("Yes. ") * 1e9
 
 
 async def test_a_sentence_that_was_lost_twice_is_not_said_a_third_time() -> None:

@@ -44,8 +44,9 @@ class Lexicon:
     lasting: str
 
 
-END = r"(?![\w/%]|[.,:-]\d)"
-"""Where a number ends: not in a word, a fraction, a decimal, a time, a range or a percentage."""
+END = r"(?![\w/%]|[.,:-]\d|[\w.+-]*@)"
+"""Where a number ends: not in a word, a fraction, a decimal, a time, a range, a percentage or an
+e-mail address."""
 
 _EN_NOUNS = (
     "order|confirmation|reference|tracking|booking|reservation|case|ticket|account|invoice|policy"

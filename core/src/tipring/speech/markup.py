@@ -7,7 +7,8 @@ import re
 # Pictographs, flags, dingbats, arrows-as-emoji, joiners and variation selectors.
 # A keycap such as "1️⃣" is a digit and two of these, so the digit stays.
 _EMOJI = (
-    "\U0001f000-\U0001faff\U0001fb00-\U0001fbaf\u2600-\u27bf\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55"
+    "\U0001f000-\U0001f0ff\U0001f170-\U0001f19a\U0001f1e6-\U0001f1ff\U0001f200-\U0001faff"
+    "\u2600-\u2775\u2794-\u27bf\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55"
     "\u2300-\u23ff\ufe0f\ufe0e\u200d\u20e3\U000e0020-\U000e007f"
 )
 _PICTURES = re.compile(rf"(?P<before>[ \t]*)[{_EMOJI}](?:[ \t]*[{_EMOJI}])*(?P<after>[ \t]*)")

@@ -122,7 +122,7 @@ def _shapes(words: Lexicon) -> tuple[_Shape, ...]:
         shape(r"[$€£]\s?\d[\d.,]*", lambda m: m[0]),
         shape(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)", lambda m: m[0]),
         shape(
-            r"(?<![\w+])\+\d(?:[ .-]?\(?\d\)?){7,14}(?!\d)(?![.,]\d)",
+            r"(?<![\w+])\+\d(?:[ .-]?\(?\d\)?){7,14}" + END,
             lambda m: f"{words.plus} {_international(m[0][1:])}",
         ),
         shape(
