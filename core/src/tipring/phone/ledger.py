@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from pipecat.frames.frames import (
+    ControlFrame,
     Frame,
     InterruptionFrame,
     OutputTransportMessageFrame,
@@ -19,6 +22,17 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from tipring.journal import Journal
 
+# Longer than anything an agent says in one go; Twilio's play-out buffer ends at ten minutes.
+_FAREWELL = 60.0
+
+
+@dataclass
+class FarewellFrame(ControlFrame):
+    """What was said before it is the last: when the caller has heard it, the call ends.
+
+    It is an ordinary frame, so a caller who interrupts the goodbye takes it back.
+    """
+
 
 class HeardLedger(FrameProcessor):
     """Stands between the voice and the phone and keeps the book of marks.
@@ -26,10 +40,15 @@ class HeardLedger(FrameProcessor):
     Args:
         stream: Twilio's id of the stream.
         journal: Where marks are noted.
+        farewell: Called when the last words have been heard.
     """
 
-    def __init__(self, *, stream: str, journal: Journal) -> None:
+    def __init__(
+        self, *, stream: str, journal: Journal, farewell: Callable[[], Awaitable[None]]
+    ) -> None:
         super().__init__()
+        self._farewell = farewell
+        self._leaving: asyncio.Task[None] | None = None
         self._stream = stream
         self._journal = journal
         self._numbers = itertools.count(1)
@@ -40,15 +59,35 @@ class HeardLedger(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Pass everything on; behind each utterance, a mark."""
         await super().process_frame(frame, direction)
+        if isinstance(frame, FarewellFrame):
+            if self._leaving is None:
+                self._leaving = self.create_task(self._leave(), "farewell")
+            return
         await self.push_frame(frame, direction)
         if isinstance(frame, InterruptionFrame):
             self._pending = dict.fromkeys(self._pending, True)
+            await self._stay()
         elif isinstance(frame, TTSStoppedFrame) and direction is FrameDirection.DOWNSTREAM:
             name = f"u{next(self._numbers)}"
             self._pending[name] = False
             self._quiet.clear()
             mark = {"event": "mark", "streamSid": self._stream, "mark": {"name": name}}
             await self.push_frame(OutputTransportMessageFrame(message=mark))
+
+    async def cleanup(self) -> None:
+        """Wait for no mark any longer."""
+        await self._stay()
+        await super().cleanup()
+
+    async def _leave(self) -> None:
+        await self.heard(within=_FAREWELL)
+        self._leaving = None
+        await self._farewell()
+
+    async def _stay(self) -> None:
+        task, self._leaving = self._leaving, None
+        if task and task is not asyncio.current_task():
+            await self.cancel_task(task)
 
     def returned(self, name: str) -> None:
         """Take note of a mark that came back."""

@@ -15,6 +15,7 @@ class Floor:
         greeting: Whether the agent's first words are still to be heard out.
         caller_speaking: Whether the voice detector hears the caller.
         turn_open: Whether the caller's turn is open.
+        filling: Whether what the agent says now is a filler, which answers nothing.
     """
 
     agent_audible: bool = False
@@ -22,3 +23,4 @@ class Floor:
     greeting: bool = False
     caller_speaking: bool = False
     turn_open: bool = False
+    filling: bool = False

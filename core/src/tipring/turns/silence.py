@@ -14,6 +14,7 @@ Remedy = Literal["nudge", "goodbye", "filler", "ask again", "apology"]
 Speak = Callable[[Remedy], Awaitable[None]]
 
 _NUDGES = 2
+_EXCUSES: dict[int, Remedy] = {1: "filler", 2: "ask again"}
 
 
 class DeadAir:
@@ -35,6 +36,8 @@ class DeadAir:
         self._remedy = remedy
         self._nudges = 0
         self._excuses = 0
+        self._thinking = False
+        self._over = False
         self._owes: Literal["caller", "agent"] | None = None
         self._deadline = 0.0
         self._changed = asyncio.Event()
@@ -55,8 +58,13 @@ class DeadAir:
                 await self._break()
 
     def _hear(self, event: Event) -> None:
+        if self._over and event.name != "interruption":
+            return
         match event.name:
-            case "agent.started" | "hang_up":
+            case "hang_up":
+                self._over = True
+                self._nobody()
+            case "agent.started":
                 self._nobody()
             case "agent.stopped":
                 self._answered() if self._floor.answer_owed else self._wait_for_caller()
@@ -72,10 +80,14 @@ class DeadAir:
             case "turn.committed":
                 self._nudges = self._excuses = 0
                 self._answered()
+            case "llm.started" | "llm.ended":
+                self._thinking = event.name == "llm.started"
             case "tool.called":
                 self._nobody()
             case "tool.done":
                 self._answered()
+            case "interruption":
+                self._over = False  # the caller has more to say after the goodbye
 
     def _nobody(self) -> None:
         self._owes = None
@@ -105,9 +117,14 @@ class DeadAir:
             remedy = "nudge" if self._nudges <= _NUDGES else "goodbye"
             # Should the remedy itself be silent, the next one is due.
             self._set("caller", self._rules.nudge_again)
+        elif self._thinking and self._excuses:
+            # One filler is enough, and a model that is at it must not be asked a second time. It
+            # comes to an end: the ladder has its own deadlines, and says when it gives up.
+            self._answered()
+            return
         else:
             self._excuses += 1
-            remedy = {1: "filler", 2: "ask again"}.get(self._excuses, "apology")  # type: ignore[assignment]
+            remedy = _EXCUSES.get(self._excuses, "apology")
             if remedy == "apology":
                 self._floor.answer_owed = False
                 self._set("caller", self._rules.nudge_after)

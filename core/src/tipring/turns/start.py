@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 
+from pipecat.audio.vad.vad_analyzer import VADAnalyzer
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
     Frame,
     InterimTranscriptionFrame,
     TranscriptionFrame,
@@ -20,6 +23,40 @@ from pipecat.utils.time import time_now_iso8601
 from tipring.journal import Journal
 from tipring.turns.floor import Floor
 from tipring.turns.words import Words
+
+
+class AgentVoice(BaseUserTurnStartStrategy):
+    """Keeps the floor told of the agent's own voice.
+
+    It starts nothing. It stands first in the way of the frames, so that it hears of the voice
+    before the rules that depend on it do.
+
+    Args:
+        floor: Who has the floor.
+        journal: Where it is noted.
+        vad: The voice detector, if it has a regime of its own for while the agent speaks.
+    """
+
+    def __init__(self, *, floor: Floor, journal: Journal, vad: VADAnalyzer | None) -> None:
+        super().__init__()
+        self._floor = floor
+        self._journal = journal
+        self._vad = vad if hasattr(vad, "agent_speaking") else None
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        """Follow the agent's voice."""
+        if isinstance(frame, BotStartedSpeakingFrame):
+            self._floor.agent_audible = True
+            self._floor.answer_owed = self._floor.answer_owed and self._floor.filling
+            self._journal.note("agent.started")
+        elif isinstance(frame, BotStoppedSpeakingFrame):
+            self._floor.agent_audible = self._floor.greeting = self._floor.filling = False
+            self._journal.note("agent.stopped")
+        else:
+            return ProcessFrameResult.CONTINUE
+        if self._vad is not None:
+            setattr(self._vad, "agent_speaking", self._floor.agent_audible)  # noqa: B010
+        return ProcessFrameResult.CONTINUE
 
 
 class BargeIn(BaseUserTurnStartStrategy):

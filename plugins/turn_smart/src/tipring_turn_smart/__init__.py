@@ -1,1 +1,93 @@
 """Smart Turn decides, by how the caller sounds, whether they are done."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+from tipring.hookspecs import hookimpl
+from tipring.providers import Call, Settings, Turn, TurnPlan
+
+if TYPE_CHECKING:
+    from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+
+
+class SmartSettings(Settings):
+    """Smart Turn v3.2 on this machine's CPU."""
+
+    stop_secs: float = Field(
+        0.7,
+        ge=0.3,
+        le=3.0,
+        description="Seconds of silence after which an unfinished-sounding turn is proposed anyway."
+        " Pipecat's 3.0 keeps a third of callers waiting.",
+    )
+    threshold: float = Field(
+        0.5, gt=0.0, lt=1.0, description="How sure the model must be that the caller is done."
+    )
+    model: Path | None = Field(
+        None, description="An ONNX file of your own; else the one in Pipecat's wheel."
+    )
+    threads: int = Field(
+        1, ge=1, le=8, description="Threads of one inference. Two take more CPU and no less time."
+    )
+
+
+@functools.cache
+def _session(model: Path | None, threads: int) -> Any:
+    """The model, loaded once for the process; a session may be run by many calls at once."""
+    from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+
+    if model is not None and not model.is_file():
+        raise FileNotFoundError(f"there is no model at {model}")
+    path = str(model) if model else None
+    return LocalSmartTurnAnalyzerV3(smart_turn_model_path=path, cpu_count=threads)._session
+
+
+def _analyzer(settings: SmartSettings) -> LocalSmartTurnAnalyzerV3:
+    from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
+    from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+
+    session = _session(settings.model, settings.threads)
+
+    class SharedSmartTurn(LocalSmartTurnAnalyzerV3):
+        def __init__(self) -> None:
+            # Its own constructor would load the model again for every call: 85 MB and 40 ms each.
+            BaseSmartTurn.__init__(self, params=SmartTurnParams(stop_secs=settings.stop_secs))
+            self._log_data = False
+            self._session = session
+
+        def _predict_endpoint(self, audio_array: Any) -> dict[str, Any]:
+            verdict = super()._predict_endpoint(audio_array)
+            verdict["prediction"] = int(verdict["probability"] > settings.threshold)
+            return verdict
+
+    return SharedSmartTurn()
+
+
+def build(settings: SmartSettings, call: Call) -> TurnPlan:
+    """Ask Smart Turn at each silence, and propose after ``stop_secs`` whatever it says."""
+    from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
+    from tipring.turns.vad import phone_vad
+
+    return TurnPlan(
+        stop=TurnAnalyzerUserTurnStopStrategy(turn_analyzer=_analyzer(settings)),
+        vad=phone_vad(),
+        # It proposes 0.2 s (the voice detector's wait) + stop_secs after the voice at the latest,
+        # and then waits for the transcriber.
+        patience=settings.stop_secs + 1.0,
+    )
+
+
+@hookimpl
+def register_turn() -> Iterable[Turn[SmartSettings]]:
+    """Offer Smart Turn."""
+    yield Turn(
+        name="smart",
+        settings=SmartSettings,
+        build=build,
+        summary="Smart Turn v3.2 decides by the sound of the caller's voice.",
+    )

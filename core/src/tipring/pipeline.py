@@ -1,0 +1,262 @@
+"""One call's pipeline: the only place where the parts meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from fastapi import WebSocket
+from pipecat.frames.frames import Frame, InputAudioRawFrame
+from pipecat.observers.base_observer import BaseObserver
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.services.llm_service import FunctionCallParams
+from pipecat.services.stt_service import STTService
+from pipecat.services.tts_service import TTSService
+from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from tipring.errors import ConfigError, PluginError
+from tipring.journal import Journal
+from tipring.llm.breaker import Breakers
+from tipring.llm.ladder import LadderLLMService
+from tipring.phone.ledger import HeardLedger
+from tipring.phone.stream import TwilioStream
+from tipring.providers import Call, Rung, Stt, TurnPlan
+from tipring.selection import Part, Selection
+from tipring.speech.speakable import speaker
+from tipring.turns.court import Court
+from tipring.turns.floor import Floor
+from tipring.turns.start import AgentVoice, BargeIn, OpenerGate
+from tipring.turns.words import words_for
+from tipring.watch import Watch
+
+log = logging.getLogger(__name__)
+
+HangUp = Callable[[FunctionCallParams], Awaitable[None]]
+
+
+class Conversation(LLMContext):
+    """The conversation as the model sees it.
+
+    What the caller says in two goes without an answer in between is one message: they took their
+    turn back, and went on.
+    """
+
+    def add_message(self, message: LLMContextMessage) -> None:
+        """Add a message, or the rest of one."""
+        messages = self.get_messages()
+        if messages and _is_text_of_caller(message) and _is_text_of_caller(messages[-1]):
+            last = cast(dict[str, Any], messages[-1])
+            rest = cast(dict[str, Any], message)
+            joined = {**last, "content": f"{last['content']} {rest['content']}"}
+            self.set_messages([*messages[:-1], cast(LLMContextMessage, joined)])
+        else:
+            super().add_message(message)
+
+
+def _is_text_of_caller(message: LLMContextMessage) -> bool:
+    return (
+        isinstance(message, dict)
+        and message.get("role") == "user"
+        and isinstance(message.get("content"), str)
+    )
+
+
+class _DropCallerAudio(FrameProcessor):
+    """Behind the user aggregator nobody needs the caller's sound: fifty frames a second less."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if not isinstance(frame, InputAudioRawFrame):
+            await self.push_frame(frame, direction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A pipeline, ready to run.
+
+    Attributes:
+        transport: The websocket of the phone.
+        worker: Runs the pipeline.
+        ladder: The models.
+        conversation: What has been said.
+        names: Who does what in this call: ``stt``, ``turn``, ``llm``, ``tts``.
+    """
+
+    transport: FastAPIWebsocketTransport
+    worker: PipelineWorker
+    ladder: LadderLLMService
+    conversation: Conversation
+    names: dict[str, str]
+
+
+def assemble(
+    selection: Selection,
+    call: Call,
+    *,
+    websocket: WebSocket,
+    stream: TwilioStream,
+    ledger: HeardLedger,
+    journal: Journal,
+    floor: Floor,
+    hang_up: HangUp,
+    breakers: Breakers,
+) -> Line:
+    """Build every part for one call and put them in a line.
+
+    A part that cannot be built is passed over for the next name of its kind.
+
+    Args:
+        selection: What was chosen, rehearsed.
+        call: What the parts may know of the call.
+        websocket: The phone's.
+        stream: The phone's protocol.
+        ledger: What was heard.
+        journal: Where everything is noted.
+        floor: Who has the floor.
+        hang_up: What happens when the model hangs up. Its docstring is what the model is told.
+        breakers: Which rungs are left alone for now, for all calls.
+
+    Raises:
+        ConfigError: For hearing, thinking or speaking nothing could be built.
+    """
+    config = selection.config
+    words = words_for(call.language)
+    turn, plan = _first(selection.turn, call, journal, TurnPlan)
+    if plan.stt is not None:
+        hearing, stt, punctuates = turn, plan.stt, plan.punctuates
+    else:
+        hearing, stt = _first(selection.stt, call, journal, STTService)
+        punctuates = cast(Stt[Any], hearing.provider).punctuates
+    voice, tts = _first(selection.tts, call, journal, TTSService)
+    tts.add_text_transformer(speaker(call.language).transform)
+    rungs = _rungs(selection.llm, call, journal)
+
+    transport = FastAPIWebsocketTransport(
+        websocket,
+        FastAPIWebsocketParams(
+            audio_in_enabled=True,
+            audio_out_enabled=True,
+            # The last words have been heard, by the marks, when the end comes.
+            audio_out_end_silence_secs=0,
+            serializer=stream,
+            allowed_origins=[],
+        ),
+    )
+    conversation = Conversation(tools=[hang_up])
+    ladder = LadderLLMService(
+        rungs, system=config.agent.prompt, language=call.language, breakers=breakers
+    )
+    court = Court(
+        plan,
+        by=turn.name,
+        floor=floor,
+        journal=journal,
+        words=words,
+        rules=config.turns,
+        punctuates=punctuates,
+    )
+    aggregators = LLMContextAggregatorPair(
+        conversation,
+        user_params=LLMUserAggregatorParams(
+            vad_analyzer=plan.vad,
+            user_turn_strategies=UserTurnStrategies(
+                start=[
+                    AgentVoice(floor=floor, journal=journal, vad=plan.vad),
+                    OpenerGate(
+                        floor=floor,
+                        journal=journal,
+                        words=words,
+                        grace=config.turns.opener_grace,
+                    ),
+                    BargeIn(floor=floor, journal=journal, words=words),
+                ],
+                stop=[court],
+            ),
+            # The court ends every turn that has a word in it; this is for what nobody thought of.
+            user_turn_stop_timeout=plan.patience + config.turns.hold + 5.0,
+            # A turn starts with a word here, so that one without any cannot have interrupted.
+            empty_user_turn=None,
+        ),
+    )
+    worker = PipelineWorker(
+        Pipeline(
+            [
+                transport.input(),
+                stt,
+                aggregators.user(),
+                _DropCallerAudio(),
+                ladder,
+                tts,
+                ledger,
+                transport.output(),
+                aggregators.assistant(),
+            ]
+        ),
+        params=PipelineParams(
+            audio_in_sample_rate=call.audio_in_rate, audio_out_sample_rate=call.audio_out_rate
+        ),
+        observers=[Watch(journal), *_observers(selection, call, journal)],
+        enable_rtvi=False,
+        enable_turn_tracking=False,
+        idle_timeout_secs=None,  # silences have their own rules, and the call its time limit
+    )
+    return Line(
+        transport=transport,
+        worker=worker,
+        ladder=ladder,
+        conversation=conversation,
+        names={
+            "stt": hearing.name,
+            "turn": turn.name,
+            "llm": ">".join(name for name, _ in rungs),
+            "tts": voice.name,
+        },
+    )
+
+
+def _first(parts: tuple[Part, ...], call: Call, journal: Journal, what: type[Any]) -> Any:
+    """The first part that can be built, with what it built."""
+    for part in parts:
+        try:
+            return part, part.build(call)
+        except PluginError as error:
+            _passed_over(error, call, journal)
+    raise ConfigError(what.__name__, "none of those configured could be built", "tipring check")
+
+
+def _rungs(parts: tuple[Part, ...], call: Call, journal: Journal) -> list[tuple[str, Rung]]:
+    rungs: list[tuple[str, Rung]] = []
+    for part in parts:
+        try:
+            rungs.append((part.name, part.build(call)))
+        except PluginError as error:
+            _passed_over(error, call, journal)
+    if not rungs:
+        raise ConfigError("[use] llm", "no rung could be built", "tipring check")
+    return rungs
+
+
+def _passed_over(error: PluginError, call: Call, journal: Journal) -> None:
+    log.warning("call %s: %s", call.id, error)
+    journal.note("problem", where=error.where, what=error.what)
+
+
+def _observers(selection: Selection, call: Call, journal: Journal) -> list[BaseObserver]:
+    try:
+        return list(selection.plugins.observers(selection.observers, call))
+    except PluginError as error:
+        _passed_over(error, call, journal)
+        return []
