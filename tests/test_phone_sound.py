@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from tipring.errors import TipringError
-from tipring.testing import mulaw
+from tipring.phone import mulaw
 from tipring.testing.clip import Clip
 from tipring.testing.ear import Ear, Track
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from tipring.testing import CallOver, Clip, Faults, Phone, mulaw
+from tipring.phone import mulaw
+from tipring.testing import CallOver, Clip, Faults, Phone
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped, unused-ignore]
 
 from tests import loopback_loop

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from tipring.testing import mulaw
+from tipring.phone import mulaw
 from tipring.testing.clip import Clip
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,6 +32,8 @@ from tipring.phone.ledger import HeardLedger
 from tipring.phone.stream import TwilioStream
 from tipring.providers import Call, Rung, Stt, TurnPlan
 from tipring.selection import Part, Selection
+from tipring.speech.phrases import Phrases
+from tipring.speech.player import PhraseDesk, PhrasePlayer
 from tipring.speech.speakable import speaker
 from tipring.turns.court import Court
 from tipring.turns.floor import Floor
@@ -91,6 +93,8 @@ class Line:
         transport: The websocket of the phone.
         worker: Runs the pipeline.
         ladder: The models.
+        tts: The voice.
+        player: Speaks phrases when the voice cannot.
         conversation: What has been said.
         names: Who does what in this call: ``stt``, ``turn``, ``llm``, ``tts``.
     """
@@ -98,8 +102,10 @@ class Line:
     transport: FastAPIWebsocketTransport
     worker: PipelineWorker
     ladder: LadderLLMService
+    tts: TTSService
+    player: PhrasePlayer
     conversation: Conversation
-    names: dict[str, str]
+    names: dict[str, Any]
 
 
 def assemble(
@@ -109,10 +115,12 @@ def assemble(
     websocket: WebSocket,
     stream: TwilioStream,
     ledger: HeardLedger,
+    phrases: Phrases,
     journal: Journal,
     floor: Floor,
     hang_up: HangUp,
     breakers: Breakers,
+    observers: Sequence[BaseObserver] = (),
 ) -> Line:
     """Build every part for one call and put them in a line.
 
@@ -124,10 +132,12 @@ def assemble(
         websocket: The phone's.
         stream: The phone's protocol.
         ledger: What was heard.
+        phrases: What was rendered ahead.
         journal: Where everything is noted.
         floor: Who has the floor.
         hang_up: What happens when the model hangs up. Its docstring is what the model is told.
         breakers: Which rungs are left alone for now, for all calls.
+        observers: Who watches the call from the side.
 
     Raises:
         ConfigError: For hearing, thinking or speaking nothing could be built.
@@ -159,6 +169,7 @@ def assemble(
     ladder = LadderLLMService(
         rungs, system=config.agent.prompt, language=call.language, breakers=breakers
     )
+    player = PhrasePlayer(phrases)
     court = Court(
         plan,
         by=turn.name,
@@ -199,7 +210,9 @@ def assemble(
                 aggregators.user(),
                 _DropCallerAudio(),
                 ladder,
+                PhraseDesk(phrases),
                 tts,
+                player,
                 ledger,
                 transport.output(),
                 aggregators.assistant(),
@@ -208,7 +221,7 @@ def assemble(
         params=PipelineParams(
             audio_in_sample_rate=call.audio_in_rate, audio_out_sample_rate=call.audio_out_rate
         ),
-        observers=[Watch(journal), *_observers(selection, call, journal)],
+        observers=[Watch(journal), *observers],
         enable_rtvi=False,
         enable_turn_tracking=False,
         idle_timeout_secs=None,  # silences have their own rules, and the call its time limit
@@ -217,6 +230,8 @@ def assemble(
         transport=transport,
         worker=worker,
         ladder=ladder,
+        tts=tts,
+        player=player,
         conversation=conversation,
         names={
             "stt": hearing.name,
@@ -252,11 +267,3 @@ def _rungs(parts: tuple[Part, ...], call: Call, journal: Journal) -> list[tuple[
 def _passed_over(error: PluginError, call: Call, journal: Journal) -> None:
     log.warning("call %s: %s", call.id, error)
     journal.note("problem", where=error.where, what=error.what)
-
-
-def _observers(selection: Selection, call: Call, journal: Journal) -> list[BaseObserver]:
-    try:
-        return list(selection.plugins.observers(selection.observers, call))
-    except PluginError as error:
-        _passed_over(error, call, journal)
-        return []

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tipring.errors import TipringError
-from tipring.testing.mulaw import RATE
+from tipring.phone.mulaw import RATE
 
 BLOCK = 80
 """Samples in which loudness is measured: 10 ms."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tipring.testing import mulaw
+from tipring.phone import mulaw
+from tipring.phone.mulaw import RATE
 from tipring.testing.clip import AUDIBLE, BLOCK, loudness
-from tipring.testing.mulaw import RATE
 
 BUFFERED_AT_MOST = 600.0
 """Seconds of audio that wait to be played; Twilio discards what would be more."""

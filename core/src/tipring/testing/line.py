@@ -21,9 +21,10 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from tipring.journal import Event, Subscriber
-from tipring.testing import mulaw, wire
+from tipring.phone import mulaw
+from tipring.phone.mulaw import RATE
+from tipring.testing import wire
 from tipring.testing.ear import Ear, Track
-from tipring.testing.mulaw import RATE
 from tipring.testing.webhook import CallFailed
 
 FRAME = 160

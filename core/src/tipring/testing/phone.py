@@ -26,11 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tipring.journal import Event, Subscriber
+from tipring.phone.mulaw import RATE
 from tipring.testing import webhook
 from tipring.testing.clip import Clip
 from tipring.testing.ear import Utterance
 from tipring.testing.line import FRAME, Ending, Faults, Line, Said
-from tipring.testing.mulaw import RATE
 from tipring.testing.webhook import CallFailed
 
 

@@ -1,0 +1,50 @@
+"""``tipring serve``: answer the phone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tipring.cli import configured
+
+if TYPE_CHECKING:
+    from tipring.journal import Event
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where each call leaves its record. Off without it, or [record] dir.",
+)
+@click.option(
+    "--events",
+    is_flag=True,
+    help="Print every event of every call as a line of JSON. It holds what was said.",
+)
+@click.option(
+    "--allow-unsigned",
+    is_flag=True,
+    help="Believe requests that Twilio did not sign. For a network of your own.",
+)
+@click.pass_context
+def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: bool) -> None:
+    """Answer the phone until Ctrl-C or SIGTERM, which end the calls in order."""
+    config = configured(ctx)
+    from tipring.cli.logs import attend
+
+    attend(os.environ)
+    from tipring.host import Host
+    from tipring.server import serve
+
+    def show(call: str, event: Event) -> None:
+        told = {"call": call, "at": round(event.at, 3), "event": event.name, **event.detail}
+        print(json.dumps(told, ensure_ascii=False, default=str), flush=True)
+
+    host = Host(config, record_to=out, on_event=show if events else None)
+    asyncio.run(serve(host, allow_unsigned=allow_unsigned))
