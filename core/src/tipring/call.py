@@ -70,6 +70,7 @@ class PhoneCall:
         self._journal = Journal()
         if on_event is not None:
             self._journal.subscribe(lambda event: on_event(self.id, event))
+        self._journal.subscribe(self._hear)
         self._floor = Floor()
         self._tape = self._record(record_to) if record_to else None
         self._ledger = HeardLedger(
@@ -77,7 +78,6 @@ class PhoneCall:
         )
         self._line: Line | None = None
         self._runner = WorkerRunner(handle_sigint=False)
-        self._leaving = False
 
     async def run(self) -> str:
         """Hold the call until it is over.
@@ -112,7 +112,9 @@ class PhoneCall:
             self._ended("failed")
             self._journal.note("call.ended", reason=self.reason)
             if self._tape is not None:
-                await self._tape.close()
+                folder = await self._tape.close()
+                if folder is not None:
+                    self._journal.note("record.saved", folder=str(folder))
         return self.reason or "failed"
 
     async def hang_up(self, by: str) -> None:
@@ -121,9 +123,9 @@ class PhoneCall:
         Args:
             by: ``silence``, ``time limit``, ``killed`` or ``host stopped``.
         """
-        if self._leaving or self._line is None:
+        if self._floor.leaving or self._line is None:
             return
-        self._leaving = True
+        self._floor.leaving = True
         self._journal.note("hang_up", by=by)
         self._ended("agent hung up" if by == "silence" else by)
         goodbye = TTSSpeakFrame(self._config.agent.goodbye)
@@ -240,7 +242,7 @@ class PhoneCall:
             """End the phone call. Say goodbye first: nothing can be said after it."""
             from pipecat.frames.frames import FunctionCallResultProperties
 
-            self._leaving = True
+            self._floor.leaving = True
             self._journal.note("hang_up", by="agent")
             await params.result_callback(
                 {"status": "the call ends"},
@@ -257,6 +259,10 @@ class PhoneCall:
         self._ended("agent hung up")
         if self._line is not None:
             await self._line.worker.queue_frame(EndFrame())
+
+    def _hear(self, event: Event) -> None:
+        if event.name == "interruption":
+            self._floor.leaving = False  # the caller has more to say than goodbye
 
     def _caller_left(self) -> None:
         # Twilio closes the stream right after; a stream that stays open is closed by us.

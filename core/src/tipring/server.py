@@ -14,7 +14,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import uvicorn
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
 
 from tipring import lag
@@ -295,5 +295,6 @@ def _unauthorized() -> Response:
 
 
 async def _close(websocket: WebSocket, code: int) -> None:
-    with contextlib.suppress(RuntimeError):  # closed already, by whichever side
+    # Closed already, by whichever side.
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         await websocket.close(code)

@@ -12,7 +12,7 @@ from pipecat.frames.frames import (
     TTSSpeakFrame,
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 
 from tipring.journal import Journal
 from tipring.llm.ladder import LadderLLMService
@@ -34,7 +34,7 @@ class Watch(BaseObserver):
         """Note what matters of a frame."""
         frame = data.frame
         match frame:
-            case LLMContextFrame() if data.direction is FrameDirection.DOWNSTREAM:
+            case LLMContextFrame() if isinstance(data.source, LLMUserAggregator):
                 self._journal.note("llm.started")
             case LLMFullResponseEndFrame():
                 self._journal.note("llm.ended")

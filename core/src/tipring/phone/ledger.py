@@ -22,8 +22,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from tipring.journal import Journal
 
-# Longer than anything an agent says in one go; Twilio's play-out buffer ends at ten minutes.
-_FAREWELL = 60.0
+# Seconds for the last words to be heard: longer than any goodbye.
+_FAREWELL = 30.0
 
 
 @dataclass
@@ -52,7 +52,8 @@ class HeardLedger(FrameProcessor):
         self._stream = stream
         self._journal = journal
         self._numbers = itertools.count(1)
-        self._pending: dict[str, bool] = {}  # name -> whether a clear has thrown it away
+        self._pending: set[str] = set()
+        self._cleared: set[str] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -65,11 +66,15 @@ class HeardLedger(FrameProcessor):
             return
         await self.push_frame(frame, direction)
         if isinstance(frame, InterruptionFrame):
-            self._pending = dict.fromkeys(self._pending, True)
+            # The phone echoes the marks it had, and Pipecat drops those it had not: neither kind
+            # is playback, and nobody waits for them.
+            self._cleared = {*self._cleared, *self._pending}
+            self._pending.clear()
+            self._quiet.set()
             await self._stay()
         elif isinstance(frame, TTSStoppedFrame) and direction is FrameDirection.DOWNSTREAM:
             name = f"u{next(self._numbers)}"
-            self._pending[name] = False
+            self._pending.add(name)
             self._quiet.clear()
             mark = {"event": "mark", "streamSid": self._stream, "mark": {"name": name}}
             await self.push_frame(OutputTransportMessageFrame(message=mark))
@@ -91,12 +96,15 @@ class HeardLedger(FrameProcessor):
 
     def returned(self, name: str) -> None:
         """Take note of a mark that came back."""
-        cleared = self._pending.pop(name, None)
-        if cleared is None:
-            return  # not one of ours, or for the second time
-        self._journal.note("mark.cleared" if cleared else "mark.played", name=name)
-        if not self._pending:
-            self._quiet.set()
+        if name in self._cleared:
+            self._cleared.discard(name)
+            self._journal.note("mark.cleared", name=name)
+        elif name in self._pending:
+            self._pending.discard(name)
+            self._journal.note("mark.played", name=name)
+            if not self._pending:
+                self._quiet.set()
+        # Anything else is not one of ours, or has come for the second time.
 
     async def heard(self, *, within: float) -> bool:
         """Wait until everything said so far has been played, or thrown away.

@@ -1,0 +1,5 @@
+"""``python -m tipring``."""
+
+from tipring.cli import main
+
+main()
