@@ -15,12 +15,13 @@ has come for a while; a transcriber that never finishes is taken at its last wor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from pipecat.frames.frames import (
+    EagerEndOfTurnCancelFrame,
     Frame,
     InputAudioRawFrame,
     InterimTranscriptionFrame,
+    LLMRunFrame,
     ProposedUserStartedSpeakingFrame,
     ProposedUserStoppedSpeakingFrame,
     TranscriptionFrame,
@@ -32,17 +33,21 @@ from pipecat.turns.types import ProcessFrameResult, UserTurnSpeculation
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from pipecat.utils.time import time_now_iso8601
 
-from tipring.journal import Journal
+from tipring.journal import Event, Journal
 from tipring.providers import TurnPlan
 from tipring.sections import Turns
 from tipring.turns.detector import Detector
-from tipring.turns.floor import Floor
+from tipring.turns.expecting import Expecting, Judgement, questions_for
+from tipring.turns.floor import Committed, Floor
+from tipring.turns.timers import Timers
 from tipring.turns.words import Words, spoken
 
 # A voice without a new word for this long is a room, not a caller.
 _WORDLESS = 3.0
 # A transcriber's words come this late at the most after the voice that spoke them.
 _LAG = 1.0
+# An answer that is withdrawn in the moment of the commit is heard of this much later at the most.
+_CROSSING = 0.25
 # After a detector has failed, silence alone ends a turn this late (Smart Turn's own cap).
 _SILENCE = 0.7
 
@@ -58,6 +63,8 @@ class Court(BaseUserTurnStopStrategy):
         words: The word lists of the conversation's language.
         rules: The times.
         punctuates: Whether a missing full stop means something with the transcriber in use.
+        language: The conversation's, a BCP 47 tag with its region, on which the length of a
+            telephone number depends; else the language of the words.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Court(BaseUserTurnStopStrategy):
         words: Words,
         rules: Turns,
         punctuates: bool,
+        language: str = "",
     ) -> None:
         super().__init__()
         self._detector = Detector(plan.stop, name=by, court=self)
@@ -84,10 +92,13 @@ class Court(BaseUserTurnStopStrategy):
         self._open = False
         self._decided = False
         self._armed = False
+        self._before = ""
         self._said: list[str] = []
         self._interim = ""
+        self._guess = ""
         self._silent_since = 0.0
         self._voiced = False
+        self._late = False
         self._proposed_by: str | None = None
         self._held_because: str | None = None
         self._speculation: UserTurnSpeculation | None = None
@@ -95,7 +106,11 @@ class Court(BaseUserTurnStopStrategy):
         # What Pipecat's controller believes; it refuses to end a turn while it hears the caller.
         self._controller_hears = False
         self._verdict: ProposedUserStoppedSpeakingFrame | None = None
-        self._timers: dict[str, asyncio.Task[None]] = {}
+        self._refused: set[str] = set()
+        self._confirmed_at: float | None = None
+        self._timers = Timers(self.create_task)
+        self._expecting = Expecting(questions_for(language or words.language))
+        journal.subscribe(self._follow)
 
     # -- Pipecat's side ------------------------------------------------------------------------
 
@@ -111,27 +126,40 @@ class Court(BaseUserTurnStopStrategy):
 
     async def cleanup(self) -> None:
         """Stop every timer and let the detector go."""
-        for name in list(self._timers):
-            await self._stop(name)
+        self._timers.stop_all()
         await self._detector.cleanup()
         await super().cleanup()
 
     async def handle_user_turn_started(self) -> None:
         """Open a turn. Told by the controller, before the words that opened it come here."""
+        now = self._now()
+        self._late = self._floor.is_late(now)
         self._epoch += 1
         self._open, self._decided, self._failed = True, False, False
         self._floor.turn_open = True
+        # What was not answered and is taken up again is judged as a whole.
+        self._before = self._floor.unanswered
         self._said.clear()
-        self._interim = ""
+        self._refused.clear()
+        self._interim = self._guess = ""
+        self._confirmed_at = None
+        if self._late:
+            # Words of the turn before: there was a silence already, and a proposal.
+            self._voiced, self._proposed_by = True, "words"
+            self._journal.note("turn.proposed", by="words", epoch=self._epoch)
         self._arm()
 
     async def handle_user_turn_stopped(self) -> None:
         """Close the turn, whoever ended it."""
-        self._open = self._armed = self._voiced = False
+        # Nothing yields between here and the frames that announce the end: words that came in
+        # between would be taken for a turn of their own.
+        self._timers.stop_all()
+        if self._open and not self._decided:
+            self._decide("the host's time limit")
+            await self._withdraw("the turn was ended")
+        self._open = self._armed = self._voiced = self._late = False
         self._floor.turn_open = False
         self._proposed_by = self._held_because = None
-        for name in list(self._timers):
-            await self._stop(name)
         self._detector.turn_ended()
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
@@ -159,6 +187,8 @@ class Court(BaseUserTurnStopStrategy):
                 await self._hear_interim(frame.text)
             case TranscriptionFrame():
                 await self._hear_final(frame.text)
+            case EagerEndOfTurnCancelFrame():
+                await self._answer_withdrawn()
         self._detector.hear(frame)
         return ProcessFrameResult.CONTINUE
 
@@ -166,40 +196,43 @@ class Court(BaseUserTurnStopStrategy):
 
     async def _caller_speaks(self) -> None:
         self._floor.caller_speaking = self._controller_hears = self._voiced = True
+        self._floor.committed = None
+        self._late = False
         self._arm()
         if not self._open:
             self._proposed_by = None  # it was about the noise before
         await self._resume()
-        if self._open:
-            self._start("wordless", _WORDLESS, self._on_wordless)
+        if self._open and not self._decided:
+            self._timers.start("wordless", _WORDLESS, self._on_wordless)
 
     async def _caller_silent(self, ago: float) -> None:
         self._floor.caller_speaking = self._controller_hears = False
         self._silent_since = self._now() - ago
-        await self._stop("wordless")
+        self._timers.stop("wordless")
         self._expect_detector()
         await self._consider()
 
     async def _hear_interim(self, text: str) -> None:
-        if text == self._interim or not spoken(text):
+        if text == self._interim or not spoken(text) or not self._open or self._decided:
             return
-        self._interim = text
+        self._interim, self._guess = text, ""
         if self._unheard():
             await self._resume()
         self._hear_words()
 
     async def _hear_final(self, text: str) -> None:
-        self._interim = ""
-        if self._open and text.strip():
-            self._said.append(text.strip())
+        if not self._open or not text.strip():
+            return
+        self._interim = self._guess = ""
+        self._said.append(text.strip())
         self._hear_words()
         await self._consider()
 
     def _hear_words(self) -> None:
-        if not self._open or self._decided:
+        if self._decided:
             return
         if self._floor.caller_speaking:
-            self._start("wordless", _WORDLESS, self._on_wordless)
+            self._timers.start("wordless", _WORDLESS, self._on_wordless)
             return
         if self._unheard():
             self._silent_since = self._now()
@@ -210,7 +243,7 @@ class Court(BaseUserTurnStopStrategy):
 
         A transcriber lags behind the voice by less than a second; its words do not undo a silence.
         """
-        if self._floor.caller_speaking:
+        if self._floor.caller_speaking or self._late:
             return False
         return not self._voiced or self._now() - self._silent_since > _LAG
 
@@ -218,8 +251,10 @@ class Court(BaseUserTurnStopStrategy):
         """The caller goes on: what was proposed, held or speculated is void."""
         if not self._open or self._decided:
             return
-        await self._stop("patience")
-        await self._stop("hold")
+        self._timers.stop("patience")
+        self._timers.stop("hold")
+        if self._guess:
+            self._interim, self._guess = self._guess, ""  # its final may still come
         if self._proposed_by:
             self._proposed_by = self._held_because = None
             self._journal.note("turn.resumed")
@@ -257,43 +292,78 @@ class Court(BaseUserTurnStopStrategy):
 
     async def _consider(self) -> None:
         """Commit, hold, or go on waiting, by what is known now."""
-        if not self._open or self._decided or self._proposed_by is None:
+        if not self._open or self._decided:
             return
-        if self._floor.caller_speaking or self._interim or not self._said:
+        if self._floor.caller_speaking or self._interim or not self._text():
             return  # a voice, or words that are still to come; each has its timer
         text = self._text()
+        whole = f"{self._before} {text}".strip()
+        judged = self._expecting.judge(whole, instead=self._floor.expecting)
+        if self._proposed_by is None:
+            if not (judged and judged.done and self._voiced):
+                return
+            self._proposed_by = "words"
+            self._journal.note("turn.proposed", by="words", epoch=self._epoch)
         because = self._words.unfinished_because(text, punctuates=self._punctuates)
-        until = self._silent_since + self._rules.hold
+        hold = self._rules.hold
+        if judged and judged.done:
+            because = None
+        elif judged:
+            because, hold = f"expecting {judged.kind}", max(hold, judged.hold)
+        until = self._silent_since + hold
         if because is None:
-            await self._commit("the words sound finished")
+            await self._commit(f"{judged.kind} given" if judged else "the words sound finished")
         elif self._now() >= until:
             await self._commit("the hold is over")
         else:
-            if self._held_because != because:
-                self._held_because = because
-                left = until - self._now()
-                self._journal.note("turn.held", why=because, until=self._journal.now() + left)
-            self._start("hold", until - self._now(), self._consider)
-            if self._rules.speculate:
-                await self._speculate(text)
+            await self._hold(because, until, text, judged)
+
+    async def _hold(self, because: str, until: float, text: str, judged: Judgement | None) -> None:
+        left = until - self._now()
+        if self._held_because != because:
+            self._held_because = because
+            self._journal.note("turn.held", why=because, until=self._journal.now() + left)
+        self._timers.start("hold", left, self._consider)
+        if self._rules.speculate and not (judged and judged.sure):
+            await self._speculate(text)
 
     async def _commit(self, why: str) -> None:
+        if not self._controller_hears and not self._guess:
+            self._decide(why)
+            await self._finalize()
+            return
+        guess = self._guess
+        self._decide(why)
+        if guess:
+            await self._push(
+                TranscriptionFrame(guess, "caller", time_now_iso8601(), finalized=True)
+            )
+        # The controller must see the speech end before it will end the turn, and the aggregator the
+        # words that were not final. The frame comes back here behind both.
+        self._verdict = ProposedUserStoppedSpeakingFrame()
+        await self._push(self._verdict)
+
+    def _decide(self, why: str) -> None:
         self._decided = True
-        self._floor.answer_owed = True
+        self._timers.stop_all()
         text = self._text()
+        self._floor.answer_owed = True
+        self._floor.expecting = None
+        self._floor.unanswered = f"{self._before} {text}".strip()
+        self._floor.committed = Committed(
+            at=self._now(),
+            guessed=spoken(self._guess),
+            silent=self._voiced and not self._controller_hears,
+        )
+        self._guess = ""
         self._journal.note(
             "turn.committed", by=self._proposed_by, why=why, text=text, epoch=self._epoch
         )
-        if self._controller_hears:
-            # It must see the speech end before it will end the turn; the frame comes back here.
-            self._verdict = ProposedUserStoppedSpeakingFrame()
-            await self.push_frame(self._verdict)
-        else:
-            await self._finalize()
 
     async def _finalize(self) -> None:
         speculation, self._speculation = self._speculation, None
         if speculation and speculation.text == self._text():
+            self._confirmed_at = self._now()
             await self.trigger_user_turn_finalized(confirms_speculation=True)
             return
         if speculation:
@@ -301,8 +371,14 @@ class Court(BaseUserTurnStopStrategy):
             await self._withdraw("the words changed")
         await self.trigger_user_turn_stopped()
 
+    async def _push(self, frame: Frame) -> None:
+        frame.interruptible = False  # an interruption empties the queue that it goes through
+        await self.push_frame(frame)
+
+    # -- the answer ahead ------------------------------------------------------------------------
+
     async def _speculate(self, text: str) -> None:
-        if self._speculation and self._speculation.text == text:
+        if text in self._refused or (self._speculation and self._speculation.text == text):
             return
         await self._withdraw("the words changed")
         self._speculation = UserTurnSpeculation(text=text)
@@ -316,26 +392,54 @@ class Court(BaseUserTurnStopStrategy):
         self._journal.note("turn.withdrawn", why=why)
         await self.trigger_user_turn_speculation_cancelled()
 
+    async def _answer_withdrawn(self) -> None:
+        """The model takes its unheard answer back: it wants a tool, or it has none.
+
+        A tool runs only for a turn that is committed, so the commit asks again.
+        """
+        if self._speculation is not None:
+            self._refused.add(self._speculation.text)
+            await self._withdraw("the answer needs the commit")
+        elif self._confirmed_at is not None and self._floor.answer_owed:
+            # It crossed with the commit, which asked for nothing more.
+            if self._now() - self._confirmed_at < _CROSSING:
+                await self._push(LLMRunFrame())
+            self._confirmed_at = None
+
+    def _follow(self, event: Event) -> None:
+        match event.name:
+            case "agent.said":
+                self._confirmed_at = None
+                self._expecting.agent_said(event.detail["text"])
+            case "turn.committed":
+                self._expecting.caller_answered()
+
     # -- nothing waits for ever --------------------------------------------------------------------
 
     def _expect_detector(self) -> None:
         """From here the detector has until its patience is over to propose."""
         if not self._open or self._decided:
             return
-        patience = min(self._patience, _SILENCE) if self._failed else self._patience
-        self._start("patience", self._silent_since + patience - self._now(), self._on_patience)
+        now = self._now()
+        due = self._silent_since + (
+            min(self._patience, _SILENCE) if self._failed else self._patience
+        )
+        if self._interim:
+            due = max(due, now + _LAG)  # its final is on the way
+        self._timers.start("patience", due - now, self._on_patience)
 
     async def _on_patience(self) -> None:
         if self._proposed_by is None:
+            self._proposed_by = "silence"
             if self._detector.stuck:
                 await self._detector.restart("hung")
             elif not self._failed:
                 error = f"said nothing for {self._patience:.1f} s"
                 self._journal.note("detector.failed", by=self._detector.name, error=error)
-            self._proposed_by = "silence"
+            if not self._open or self._decided:
+                return
             self._journal.note("turn.proposed", by="silence", epoch=self._epoch)
-        if self._interim:
-            await self._adopt_interim()
+        self._take_guess()
         await self._consider()
 
     async def _on_wordless(self) -> None:
@@ -345,16 +449,13 @@ class Court(BaseUserTurnStopStrategy):
         if self._proposed_by is None:
             self._proposed_by = "words"
             self._journal.note("turn.proposed", by="words", epoch=self._epoch)
-        if self._interim:
-            await self._adopt_interim()
+        self._take_guess()
         await self._consider()
 
-    async def _adopt_interim(self) -> None:
-        """Take the transcriber at its last word. The frame comes back here as a final one."""
-        text, self._interim = self._interim, ""
-        await self.push_frame(
-            TranscriptionFrame(text, "caller", time_now_iso8601(), finalized=True)
-        )
+    def _take_guess(self) -> None:
+        """Take the transcriber at its last word, until a final one comes after all."""
+        if self._interim:
+            self._interim, self._guess = "", self._interim
 
     def _arm(self) -> None:
         """Tell the detector that a turn begins, once, at the first sign of it.
@@ -367,26 +468,7 @@ class Court(BaseUserTurnStopStrategy):
             self._detector.turn_began()
 
     def _text(self) -> str:
-        return " ".join(self._said)
+        return " ".join([*self._said, self._guess.strip()]).strip()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-    def _start(self, name: str, after: float, then: Callable[[], Awaitable[None]]) -> None:
-        """Start a timer, in the place of the one of that name."""
-        if running := self._timers.pop(name, None):
-            running.cancel()
-
-        async def run() -> None:
-            await asyncio.sleep(max(0.0, after))
-            if self._timers.get(name) is task:
-                del self._timers[name]
-            await then()
-
-        task = self.create_task(run(), f"court {name}")
-        self._timers[name] = task
-
-    async def _stop(self, name: str) -> None:
-        task = self._timers.pop(name, None)
-        if task and task is not asyncio.current_task():
-            await self.cancel_task(task)

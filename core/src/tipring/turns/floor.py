@@ -4,6 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# A transcriber's words come this late at the most after the turn that they belong to was committed.
+_LATE = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """The caller's last turn.
+
+    Attributes:
+        at: When it was committed, in seconds of the running loop.
+        guessed: Words of it that the transcriber had not made final.
+        silent: Whether the caller was known to be silent; without a voice detector nobody knows.
+    """
+
+    at: float
+    guessed: tuple[str, ...] = ()
+    silent: bool = True
+
 
 @dataclass(kw_only=True)
 class Floor:
@@ -15,7 +33,13 @@ class Floor:
         greeting: Whether the agent's first words are still to be heard out.
         caller_speaking: Whether the voice detector hears the caller.
         turn_open: Whether the caller's turn is open.
+        leaving: Whether the agent is saying goodbye.
         filling: Whether what the agent says now is a filler, which answers nothing.
+        expecting: What the next turn should hold (a key of ``[expecting.asks]`` in the language's
+            file, such as ``phone number``), when somebody knows it better than the agent's last
+            sentence tells. It holds for one turn.
+        unanswered: What the caller said that no audible answer has followed yet.
+        committed: The caller's last turn, until their voice is heard again.
     """
 
     agent_audible: bool = False
@@ -23,4 +47,21 @@ class Floor:
     greeting: bool = False
     caller_speaking: bool = False
     turn_open: bool = False
+    leaving: bool = False
     filling: bool = False
+    expecting: str | None = None
+    unanswered: str = ""
+    committed: Committed | None = None
+
+    def is_late(self, now: float) -> bool:
+        """Whether words that arrive now belong to the turn that was committed just before.
+
+        They do when the caller has not been heard since: a transcriber lags behind the voice.
+
+        Args:
+            now: Seconds of the running loop.
+        """
+        last = self.committed
+        if last is None or not last.silent or self.turn_open or self.caller_speaking:
+            return False
+        return now - last.at < _LATE

@@ -22,7 +22,9 @@ from pipecat.utils.time import time_now_iso8601
 
 from tipring.journal import Journal
 from tipring.turns.floor import Floor
-from tipring.turns.words import Words
+from tipring.turns.words import Words, spoken
+
+_BRIEF = 2
 
 
 class AgentVoice(BaseUserTurnStartStrategy):
@@ -48,6 +50,8 @@ class AgentVoice(BaseUserTurnStartStrategy):
         if isinstance(frame, BotStartedSpeakingFrame):
             self._floor.agent_audible = True
             self._floor.answer_owed = self._floor.answer_owed and self._floor.filling
+            if not self._floor.filling:
+                self._floor.unanswered = ""
             self._journal.note("agent.started")
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._floor.agent_audible = self._floor.greeting = self._floor.filling = False
@@ -91,7 +95,7 @@ class BargeIn(BaseUserTurnStartStrategy):
             if final and not self._floor.turn_open:
                 await self.trigger_reset_aggregation()  # an "um" opens nothing
             return ProcessFrameResult.CONTINUE
-        if self._floor.agent_audible and self._words.is_backchannel(frame.text):
+        if self._passes(frame.text, final=final):
             if final:
                 self._journal.note("backchannel", text=frame.text)
                 await self.trigger_reset_aggregation()
@@ -110,6 +114,15 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._journal.note("turn.started", by="words", text=frame.text)
         await self.trigger_user_turn_started(enable_interruptions=interrupts)
         return ProcessFrameResult.STOP
+
+    def _passes(self, text: str, *, final: bool) -> bool:
+        """Whether the agent may go on over these words."""
+        if self._floor.leaving:
+            # Both sides say goodbye at once. The first words of one may still become "good idea,
+            # but ...", so only what is whole, or long, takes the agent back from the door.
+            brief = not final and len(spoken(text)) <= _BRIEF
+            return brief or self._words.is_farewell(text)
+        return self._floor.agent_audible and self._words.is_backchannel(text)
 
 
 class OpenerGate(BaseUserTurnStartStrategy):

@@ -29,6 +29,7 @@ class Words:
         fillers: Sounds of somebody thinking.
         backchannels: What a listener says to mean "go on", as tuples of words.
         openers: What is said into a phone that has just been picked up, likewise.
+        farewells: What is said before hanging up, likewise.
     """
 
     language: str
@@ -36,6 +37,7 @@ class Words:
     fillers: frozenset[str]
     backchannels: frozenset[tuple[str, ...]]
     openers: frozenset[tuple[str, ...]]
+    farewells: frozenset[tuple[str, ...]]
 
     def unfinished_because(self, text: str, *, punctuates: bool) -> str | None:
         """Why the text sounds unfinished, or None when it may be the end.
@@ -61,6 +63,10 @@ class Words:
         """Whether it is nothing but a hello, or a backchannel."""
         return self._only(text, self.openers | self.backchannels)
 
+    def is_farewell(self, text: str) -> bool:
+        """Whether it is nothing but a goodbye, or a backchannel."""
+        return self._only(text, self.farewells | self.backchannels)
+
     def has_content(self, text: str) -> bool:
         """Whether there is a word in it that is not a filler."""
         return any(word not in self.fillers for word in spoken(text))
@@ -79,6 +85,17 @@ class Words:
         return bool(words) and len(words) in cuts
 
 
+def base_language(language: str) -> str:
+    """The language whose data file serves a tag: ``es`` for ``es-MX``, ``en`` where there is none.
+
+    Args:
+        language: A BCP 47 tag.
+    """
+    base = language.replace("_", "-").split("-")[0].lower()
+    folder = resources.files("tipring.turns") / "languages"
+    return base if base.isalpha() and (folder / f"{base}.toml").is_file() else "en"
+
+
 @functools.cache
 def words_for(language: str) -> Words:
     """The words of a language, or English where there is no file for it.
@@ -87,9 +104,7 @@ def words_for(language: str) -> Words:
         language: A BCP 47 tag; ``es-MX`` finds Spanish.
     """
     folder = resources.files("tipring.turns") / "languages"
-    base = language.replace("_", "-").split("-")[0].lower()
-    if not (base.isalpha() and (folder / f"{base}.toml").is_file()):
-        base = "en"
+    base = base_language(language)
     lists = tomllib.loads((folder / f"{base}.toml").read_text(encoding="utf-8"))
     return Words(
         language=base,
@@ -97,4 +112,5 @@ def words_for(language: str) -> Words:
         fillers=frozenset(lists["fillers"]),
         backchannels=frozenset(spoken(phrase) for phrase in lists["backchannels"]),
         openers=frozenset(spoken(phrase) for phrase in lists["openers"]),
+        farewells=frozenset(spoken(phrase) for phrase in lists["farewells"]),
     )

@@ -1,0 +1,223 @@
+"""What the agent just asked, and whether the caller has given it.
+
+A dictated number has pauses of two or three seconds that are no end; ten digits of a telephone
+number are an end, whatever the voice sounds like; and a "yes" to a yes-or-no question needs no full
+stop. Whatever does not look like a part of such an answer ("I don't have it", "Tuesday") is left to
+the other rules, so that nobody waits for a number that is not coming.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from tipring.turns.numbers import Numbers
+from tipring.turns.words import base_language, spoken
+
+DICTATION = 3.0
+"""Seconds a pause inside something dictated may last: pauses of 2-3 s between groups are usual."""
+
+_LETTERS = 2.0
+_YES_OR_NO = "yes or no"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the question says about the answer so far.
+
+    Attributes:
+        kind: What was asked.
+        done: Whether the answer is whole. False: more is to come.
+        hold: Seconds of silence to wait for the rest.
+        sure: Whether something is known to be missing, so that answering ahead is a waste.
+    """
+
+    kind: str
+    done: bool
+    hold: float = 0.0
+    sure: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """How one language asks, and how it is answered. The fields are those of its data file."""
+
+    requests: frozenset[tuple[str, ...]]
+    yes_or_no: frozenset[str]
+    tags: frozenset[tuple[str, ...]]
+    answers: frozenset[tuple[str, ...]]
+    asked_digits: str
+    months: frozenset[str]
+    asks: Mapping[str, frozenset[tuple[str, ...]]]
+    numbers: Numbers
+    phone_digits: int
+
+    def kind_of(self, sentence: str) -> str | None:
+        """What a sentence of the agent asks for, or None when it asks nothing that matters.
+
+        Args:
+            sentence: One sentence, as it was said.
+        """
+        words = spoken(sentence)
+        if not words:
+            return None
+        wants = any(_within(words, phrase) for phrase in self.requests)
+        question = sentence.rstrip().endswith(("?", "？", "؟"))
+        if not (question or wants):
+            return None
+        closed = words[0] in self.yes_or_no or any(
+            words[-len(tag) :] == tag and len(words) > len(tag) for tag in self.tags
+        )
+        if question and closed and not wants:
+            return _YES_OR_NO
+        for kind, phrases in self.asks.items():
+            if any(_within(words, phrase) for phrase in phrases):
+                return kind
+        return _YES_OR_NO if question and closed else None
+
+    def digits_asked(self, sentence: str) -> int | None:
+        """How many digits a sentence asks for: six, of "your six-digit code"."""
+        if found := re.search(self.asked_digits, sentence.casefold()):
+            number = self.numbers.digits_in(spoken(found[1]))
+            return int(number) if number else None
+        return None
+
+    def judge(self, kind: str, text: str, *, digits: int | None = None) -> Judgement | None:
+        """Say whether an answer is whole, or None when the question tells nothing about it.
+
+        Args:
+            kind: What was asked.
+            text: All that the caller said.
+            digits: How many digits were asked for, when that is known.
+        """
+        words = spoken(text)
+        if not words:
+            return None
+        match kind:
+            case "yes or no":
+                return Judgement(kind=kind, done=True) if words in self.answers else None
+            case "phone number":
+                found = self.numbers.digits_in(words)
+                need = self.phone_digits + (found[:1] == "1" and self.phone_digits == 10)
+                return self._number(kind, words, found, need)
+            case "code":
+                return self._number(kind, words, self.numbers.digits_in(words), digits)
+            case "spelling":
+                if _is_letter(words[-1]):
+                    return Judgement(kind=kind, done=False, hold=_LETTERS)
+            case "address":
+                others = [word for word in words if not self.numbers.belongs(word)]
+                if self.numbers.belongs(words[-1]) and len(others) < 2:
+                    return Judgement(kind=kind, done=False, hold=DICTATION, sure=True)
+            case "date":
+                # "may" alone is more likely the verb.
+                if words[-1] in self.months and not self.numbers.digits_in(words[-3:-1]):
+                    return Judgement(kind=kind, done=False, hold=_LETTERS)
+        return None
+
+    def _number(
+        self, kind: str, words: tuple[str, ...], found: str, need: int | None
+    ) -> Judgement | None:
+        if need is not None and len(found) >= need:
+            return Judgement(kind=kind, done=True)
+        last = words[-1]
+        dictates = self.numbers.belongs(last) or _is_letter(last)
+        if not found or not dictates:
+            return None
+        return Judgement(kind=kind, done=False, hold=DICTATION, sure=need is not None)
+
+
+class Expecting:
+    """Follows the agent's questions in one call.
+
+    Args:
+        questions: The language's.
+    """
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+        self._kind: str | None = None
+        self._digits: int | None = None
+        self._answered = False
+
+    @property
+    def kind(self) -> str | None:
+        """What the agent asked last."""
+        return self._kind
+
+    def agent_said(self, sentence: str) -> None:
+        """Take note of a sentence of the agent.
+
+        A yes-or-no question does not take the place of a request in the same breath: after "What
+        is your number? Are you there?" it is the number that comes.
+        """
+        if self._answered:
+            self._kind, self._digits, self._answered = None, None, False
+        kind = self._questions.kind_of(sentence)
+        if kind and not (kind == _YES_OR_NO and self._kind):
+            self._kind = kind
+            self._digits = self._questions.digits_asked(sentence)
+
+    def caller_answered(self) -> None:
+        """The turn was committed; what the agent says next is another matter."""
+        self._answered = True
+
+    def judge(self, text: str, *, instead: str | None = None) -> Judgement | None:
+        """Say whether the question has its answer, or None when it tells nothing about it.
+
+        Args:
+            text: All that the caller said.
+            instead: What is expected, when somebody knows better than the agent's words.
+        """
+        kind = instead or self._kind
+        return self._questions.judge(kind, text, digits=self._digits) if kind else None
+
+
+@functools.cache
+def questions_for(language: str) -> Questions:
+    """How a language asks, or English where there is no file for it.
+
+    Args:
+        language: A BCP 47 tag; the length of a telephone number depends on the region.
+    """
+    base = base_language(language)
+    folder = resources.files("tipring.turns") / "languages"
+    data: dict[str, Any] = tomllib.loads((folder / f"{base}.toml").read_text(encoding="utf-8"))
+    own = data["expecting"]
+    numbers = own["numbers"]
+    lengths: dict[str, int] = numbers["phone_digits"]
+    return Questions(
+        requests=_phrases(own["requests"]),
+        yes_or_no=frozenset(own["yes_or_no"]),
+        tags=_phrases(own["tags"]),
+        answers=_phrases(own["answers"]),
+        asked_digits=own["asked_digits"],
+        months=frozenset(own["months"]),
+        asks={kind: _phrases(phrases) for kind, phrases in own["asks"].items()},
+        numbers=Numbers(
+            digits=numbers["digits"],
+            tens=numbers["tens"],
+            hundreds=numbers["hundreds"],
+            repeats=numbers["repeats"],
+            joins=frozenset(numbers["joins"]),
+        ),
+        phone_digits=lengths.get(language.replace("_", "-").lower(), lengths[base]),
+    )
+
+
+def _phrases(phrases: list[str]) -> frozenset[tuple[str, ...]]:
+    return frozenset(spoken(phrase) for phrase in phrases)
+
+
+def _within(words: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    return any(words[at : at + len(phrase)] == phrase for at in range(len(words)))
+
+
+def _is_letter(word: str) -> bool:
+    """Whether it is a letter by itself, or letters joined as some transcribers write them."""
+    return all(len(part) == 1 for part in word.split("-"))
