@@ -6,6 +6,7 @@ A turn starts with a word, never with a voice alone: noise must not stop the age
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
 from pipecat.frames.frames import (
@@ -13,9 +14,11 @@ from pipecat.frames.frames import (
     BotStoppedSpeakingFrame,
     Frame,
     InterimTranscriptionFrame,
+    LLMMessagesAppendFrame,
     TranscriptionFrame,
     UserBackchannelFrame,
 )
+from pipecat.processors.aggregators.llm_context import LLMContextMessage
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
@@ -25,6 +28,8 @@ from tipring.turns.floor import Floor
 from tipring.turns.words import Words, spoken
 
 _BRIEF = 2
+# Late words up to so many do not stop an agent that is already being heard.
+_SHORT = 3
 
 
 class AgentVoice(BaseUserTurnStartStrategy):
@@ -91,9 +96,13 @@ class BargeIn(BaseUserTurnStartStrategy):
         if frame.text.strip():
             name = "transcript.final" if final else "transcript.interim"
             self._journal.note(name, text=frame.text)
-        if self._floor.turn_open or not self._words.has_content(frame.text):
-            if final and not self._floor.turn_open:
+        if self._floor.turn_open:
+            return ProcessFrameResult.CONTINUE
+        if not self._words.has_content(frame.text):
+            if final:
                 await self.trigger_reset_aggregation()  # an "um" opens nothing
+            return ProcessFrameResult.CONTINUE
+        if await self._belongs_to_the_turn_before(frame, final=final):
             return ProcessFrameResult.CONTINUE
         if self._passes(frame.text, final=final):
             if final:
@@ -105,15 +114,59 @@ class BargeIn(BaseUserTurnStartStrategy):
                     )
                 )
             return ProcessFrameResult.CONTINUE
+        await self._start(frame.text)
+        return ProcessFrameResult.STOP
+
+    async def _start(self, text: str) -> None:
         interrupts = self._floor.agent_audible or self._floor.answer_owed
         if self._floor.agent_audible:
-            self._journal.note("interruption", text=frame.text)
+            self._journal.note("interruption", text=text)
         elif self._floor.answer_owed:
             self._journal.note("turn.withdrawn", why="the caller went on before the answer")
         self._floor.answer_owed = False
-        self._journal.note("turn.started", by="words", text=frame.text)
+        self._journal.note("turn.started", by="words", text=text)
         await self.trigger_user_turn_started(enable_interruptions=interrupts)
-        return ProcessFrameResult.STOP
+
+    async def _belongs_to_the_turn_before(
+        self, frame: InterimTranscriptionFrame | TranscriptionFrame, *, final: bool
+    ) -> bool:
+        """Whether these words came after the turn they were said in, and open no other.
+
+        What was taken from an interim transcript is not answered again when its final one comes. A
+        few late words do not stop an agent who is already heard; the next answer knows of them.
+        """
+        last = self._floor.committed
+        if last is None:
+            return False
+        words, guessed = spoken(frame.text), last.guessed
+        if guessed and words == guessed[: len(words)]:
+            if final:
+                await self._late(None)
+            return True
+        if guessed and final and words[: len(guessed)] == guessed:
+            await self._late(None)
+            rest = " ".join(frame.text.split()[-(len(words) - len(guessed)) :])
+            self._floor.committed = replace(last, guessed=())
+            await self._push(TranscriptionFrame(rest, frame.user_id, frame.timestamp))
+            return True
+        if not self._floor.agent_audible or len(words) > _SHORT:
+            return False
+        if not self._floor.is_late(asyncio.get_running_loop().time()):
+            return False
+        if final:
+            await self._late(frame.text)
+        return True
+
+    async def _late(self, text: str | None) -> None:
+        self._journal.note("turn.late", by="transcriber", text=text or "")
+        await self.trigger_reset_aggregation()
+        if text:
+            message: LLMContextMessage = {"role": "user", "content": text.strip()}
+            await self._push(LLMMessagesAppendFrame([message], run_llm=False))
+
+    async def _push(self, frame: Frame) -> None:
+        frame.interruptible = False  # an interruption empties the queue that it goes through
+        await self.push_frame(frame)
 
     def _passes(self, text: str, *, final: bool) -> bool:
         """Whether the agent may go on over these words."""
@@ -159,12 +212,12 @@ class OpenerGate(BaseUserTurnStartStrategy):
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Keep a hello that comes over the greeting."""
         if not self._floor.greeting:
-            if self._kept and self._answer is None:
+            if self._kept and self._answer is None and not self._floor.agent_audible:
                 self._answer = self.create_task(self._answer_later(), "opener grace")
             return ProcessFrameResult.CONTINUE
         if not isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame):
             return ProcessFrameResult.CONTINUE
-        if not self._words.is_opener(frame.text):
+        if self._floor.turn_open or not self._words.is_opener(frame.text):
             return ProcessFrameResult.CONTINUE
         if isinstance(frame, TranscriptionFrame):
             self._kept.append(frame.text.strip())
@@ -174,10 +227,13 @@ class OpenerGate(BaseUserTurnStartStrategy):
 
     async def _answer_later(self) -> None:
         await asyncio.sleep(self._grace)
+        if self._floor.agent_audible:
+            self._answer = None  # it is not to interrupt the agent; the grace begins anew after
+            return
         text, self._kept, self._answer = " ".join(self._kept), [], None
-        await self.push_frame(
-            TranscriptionFrame(text, "caller", time_now_iso8601(), finalized=True)
-        )
+        frame = TranscriptionFrame(text, "caller", time_now_iso8601(), finalized=True)
+        frame.interruptible = False
+        await self.push_frame(frame)
 
     async def _forget(self) -> None:
         self._kept.clear()
