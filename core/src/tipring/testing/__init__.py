@@ -1,4 +1,4 @@
-"""For whoever tests against a telephone: the emulated phone and its script, shipped with tipring.
+"""For whoever tests: the emulated phone and its script, and the contract of each kind of plugin.
 
 Nothing is imported before it is asked for: ``from tipring.testing import Phone`` costs the phone,
 ``import tipring.testing`` costs nothing.
@@ -12,6 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tipring.testing.caller import CallerTurn, ScriptFailed, run
     from tipring.testing.clip import Clip
+    from tipring.testing.contract import (
+        ContractBroken,
+        Finding,
+        PluginContract,
+        ProviderContract,
+        examine,
+    )
+    from tipring.testing.contract_llm import LlmContract
+    from tipring.testing.contract_observer import ObserverContract
+    from tipring.testing.contract_stt import SttContract
+    from tipring.testing.contract_tts import TtsContract
+    from tipring.testing.contract_turn import TurnContract
     from tipring.testing.ear import Utterance
     from tipring.testing.line import Ending, Faults, Report, Said
     from tipring.testing.phone import CallOver, Phone
@@ -23,15 +35,25 @@ __all__ = [
     "CallOver",
     "CallerTurn",
     "Clip",
+    "ContractBroken",
     "Ending",
     "Faults",
+    "Finding",
+    "LlmContract",
+    "ObserverContract",
     "Phone",
+    "PluginContract",
+    "ProviderContract",
     "Report",
     "Said",
     "Script",
     "ScriptError",
     "ScriptFailed",
+    "SttContract",
+    "TtsContract",
+    "TurnContract",
     "Utterance",
+    "examine",
     "run",
 ]
 
@@ -40,15 +62,25 @@ _HOMES = {
     "CallOver": "phone",
     "CallerTurn": "caller",
     "Clip": "clip",
+    "ContractBroken": "contract",
     "Ending": "line",
     "Faults": "line",
+    "Finding": "contract",
+    "LlmContract": "contract_llm",
+    "ObserverContract": "contract_observer",
     "Phone": "phone",
+    "PluginContract": "contract",
+    "ProviderContract": "contract",
     "Report": "line",
     "Said": "line",
     "Script": "script",
     "ScriptError": "script",
     "ScriptFailed": "caller",
+    "SttContract": "contract_stt",
+    "TtsContract": "contract_tts",
+    "TurnContract": "contract_turn",
     "Utterance": "ear",
+    "examine": "contract",
     "run": "caller",
 }
 

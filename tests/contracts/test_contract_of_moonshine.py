@@ -1,0 +1,8 @@
+"""The contract, kept by the embedded ears."""
+
+from tipring.testing import SttContract
+
+
+class TestMoonshine(SttContract):
+    plugin = "stt.moonshine"
+    words = ("book", "cleaning", "tuesday")

@@ -1,0 +1,7 @@
+"""The contract, kept by Smart Turn."""
+
+from tipring.testing import TurnContract
+
+
+class TestSmart(TurnContract):
+    plugin = "turn.smart"

@@ -1,0 +1,7 @@
+"""The contract, kept by the host's own detector."""
+
+from tipring.testing import TurnContract
+
+
+class TestVad(TurnContract):
+    plugin = "turn.vad"
