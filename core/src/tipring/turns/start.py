@@ -17,6 +17,7 @@ from pipecat.frames.frames import (
     LLMMessagesAppendFrame,
     TranscriptionFrame,
     UserBackchannelFrame,
+    VADUserStartedSpeakingFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContextMessage
 from pipecat.turns.types import ProcessFrameResult
@@ -28,6 +29,9 @@ from tipring.turns.floor import Floor
 from tipring.turns.words import Words, spoken
 
 _BRIEF = 2
+# Seconds from the begin of a voice in which one word of it may be a murmur. Real backchannels over
+# an agent last 0.18 to 0.83 s, and transcribers report them a quarter of a second later.
+_MURMUR = 1.0
 # Late words up to so many do not stop an agent that is already being heard.
 _SHORT = 3
 
@@ -82,6 +86,7 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._floor = floor
         self._journal = journal
         self._words = words
+        self._voice_since: float | None = None
 
     @property
     def resolves_proposed_turn_start_frames(self) -> bool:
@@ -90,6 +95,8 @@ class BargeIn(BaseUserTurnStartStrategy):
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Start a turn on words that want the floor."""
+        if isinstance(frame, VADUserStartedSpeakingFrame):
+            self._voice_since = asyncio.get_running_loop().time() - frame.start_secs
         if not isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame):
             return ProcessFrameResult.CONTINUE
         final = isinstance(frame, TranscriptionFrame)
@@ -175,7 +182,20 @@ class BargeIn(BaseUserTurnStartStrategy):
             # but ...", so only what is whole, or long, takes the agent back from the door.
             brief = not final and len(spoken(text)) <= _BRIEF
             return brief or self._words.is_farewell(text)
-        return self._floor.agent_audible and self._words.is_backchannel(text)
+        if not self._floor.agent_audible:
+            return False
+        return self._words.is_backchannel(text) or self._is_murmur(text)
+
+    def _is_murmur(self, text: str) -> bool:
+        """Whether it is one word of a voice that was hardly there.
+
+        What a caller murmurs over the agent, transcribers hear as any short word at all: "him",
+        "hell", "man". One word counts when it asks for the floor, or when the voice goes on.
+        """
+        words = spoken(text)
+        if len(words) != 1 or words[0] in self._words.interrupters or self._voice_since is None:
+            return False
+        return asyncio.get_running_loop().time() - self._voice_since < _MURMUR
 
 
 class OpenerGate(BaseUserTurnStartStrategy):

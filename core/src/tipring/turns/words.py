@@ -27,6 +27,7 @@ class Words:
         language: The tag of the file they come from.
         unfinished: Words on which no sentence ends.
         fillers: Sounds of somebody thinking.
+        interrupters: Words of which one alone asks for the floor.
         backchannels: What a listener says to mean "go on", as tuples of words.
         openers: What is said into a phone that has just been picked up, likewise.
         farewells: What is said before hanging up, likewise.
@@ -35,6 +36,7 @@ class Words:
     language: str
     unfinished: frozenset[str]
     fillers: frozenset[str]
+    interrupters: frozenset[str]
     backchannels: frozenset[tuple[str, ...]]
     openers: frozenset[tuple[str, ...]]
     farewells: frozenset[tuple[str, ...]]
@@ -110,6 +112,7 @@ def words_for(language: str) -> Words:
         language=base,
         unfinished=frozenset(lists["unfinished"]),
         fillers=frozenset(lists["fillers"]),
+        interrupters=frozenset(lists["interrupters"]),
         backchannels=frozenset(spoken(phrase) for phrase in lists["backchannels"]),
         openers=frozenset(spoken(phrase) for phrase in lists["openers"]),
         farewells=frozenset(spoken(phrase) for phrase in lists["farewells"]),
