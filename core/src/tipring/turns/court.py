@@ -112,6 +112,11 @@ class Court(BaseUserTurnStopStrategy):
         self._expecting = Expecting(questions_for(language or words.language))
         journal.subscribe(self._follow)
 
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """What ends the open turn at the latest: ``patience``, ``hold`` or ``wordless``."""
+        return self._timers.running
+
     # -- Pipecat's side ------------------------------------------------------------------------
 
     @property

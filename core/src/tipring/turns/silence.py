@@ -43,6 +43,11 @@ class DeadAir:
         self._changed = asyncio.Event()
         journal.subscribe(self._hear)
 
+    @property
+    def deadline(self) -> float | None:
+        """When the silence is broken, in seconds of the running loop; None while nobody owes."""
+        return None if self._owes is None else self._deadline
+
     async def watch(self) -> None:
         """Run until cancelled."""
         while True:

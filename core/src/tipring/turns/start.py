@@ -24,7 +24,7 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
 
-from tipring.journal import Journal
+from tipring.journal import Event, Journal
 from tipring.turns.floor import Floor
 from tipring.turns.words import Words, spoken
 
@@ -53,6 +53,8 @@ class AgentVoice(BaseUserTurnStartStrategy):
         self._floor = floor
         self._journal = journal
         self._vad = vad if hasattr(vad, "agent_speaking") else None
+        self._filler_said = False
+        journal.subscribe(self._follow)
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Follow the agent's voice."""
@@ -64,12 +66,24 @@ class AgentVoice(BaseUserTurnStartStrategy):
             self._journal.note("agent.started")
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._floor.agent_audible = self._floor.greeting = self._floor.filling = False
+            self._filler_said = False
             self._journal.note("agent.stopped")
         else:
             return ProcessFrameResult.CONTINUE
         if self._vad is not None:
             setattr(self._vad, "agent_speaking", self._floor.agent_audible)  # noqa: B010
         return ProcessFrameResult.CONTINUE
+
+    def _follow(self, event: Event) -> None:
+        """Notice an answer that follows a filler without a pause: it is one stretch of sound."""
+        if event.name != "agent.said" or not self._floor.filling:
+            return
+        if not self._filler_said:
+            self._filler_said = True
+            return
+        self._floor.filling = self._filler_said = False
+        if self._floor.agent_audible:
+            self._floor.answer_owed, self._floor.unanswered = False, ""
 
 
 class BargeIn(BaseUserTurnStartStrategy):
