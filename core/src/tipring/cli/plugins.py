@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +19,9 @@ from tipring.errors import ConfigError, PluginError
 from tipring.plugins import Plugins
 from tipring.providers import KINDS, Llm, Provider, Turn
 from tipring.settings import Setting, describe
+
+if TYPE_CHECKING:
+    from tipring.testing import Finding, PluginContract
 
 
 @click.group(invoke_without_command=True)
@@ -88,6 +93,100 @@ def show(ctx: click.Context, which: str, as_json: bool) -> None:
     rows = [("  " + one.name, *_facts(config, one), one.description) for one in settings]
     if rows:
         click.echo(columns(rows))
+
+
+@command.command()
+@click.argument("kind", type=click.Choice(GROUPS))
+@click.argument("name")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Where its folder is made; without it, here.",
+)
+def new(kind: str, name: str, folder: Path) -> None:
+    """Write a plugin to begin with, as a whole distribution that works."""
+    from tipring.template import write
+
+    written = write(kind, name, folder)
+    root = folder / written[0].relative_to(folder).parts[0]
+    for path in written:
+        click.echo(path)
+    click.echo(f"next: cd {root} && pip install -e . pytest && pytest")
+
+
+@command.command()
+@click.argument("which", metavar="KIND.NAME|DISTRIBUTION")
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.pass_context
+def test(ctx: click.Context, which: str, as_json: bool) -> None:
+    """Hold an installed plugin, or all of a distribution, to its contract.
+
+    Its settings are those of the configuration; a secret that is not set is made up.
+    """
+    from tipring.cli.logs import attend
+    from tipring.testing import examine
+
+    config = configured(ctx)
+    attend(os.environ)
+    told: list[dict[str, Any]] = []
+    states: list[str] = []
+    for one in _meant(Plugins.discover(), which):
+        if not as_json:
+            click.echo(f"{one.where}   {one.source}")
+        for finding in examine(_contract(config, one)):
+            states.append(finding.state)
+            told.append({"plugin": one.where} | asdict(finding))
+            if not as_json:
+                _tell_finding(finding)
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        count = [f"{states.count(state)} {state}" for state in ("kept", "broken", "skipped")]
+        click.echo(f"{len(states)} rules: " + ", ".join(count))
+    sys.exit(1 if "broken" in states else 0)
+
+
+def _tell_finding(finding: Finding) -> None:
+    word = {"kept": "ok", "broken": "FAIL", "skipped": "skip"}[finding.state]
+    click.echo(f"  {word:4}  {finding.rule}" + (f": {finding.what}" if finding.what else ""))
+    if finding.fix:
+        click.echo(f"        fix:  {finding.fix}")
+
+
+def _meant(plugins: Plugins, which: str) -> list[Found]:
+    """The plugin of that name, or all of that distribution."""
+    kind, dot, name = which.partition(".")
+    if dot and kind in GROUPS:
+        return [plugins.find(kind, name)]
+    every = [one for kind in GROUPS for one in plugins.found(kind)]
+    if of := [one for one in every if one.dist == which]:
+        return of
+    raise ConfigError(
+        which,
+        "there is no plugin and no distribution of this name",
+        "tipring plugins lists what is installed; name it KIND.NAME, as in turn.smart",
+    )
+
+
+def _contract(config: Config, one: Found) -> type[PluginContract]:
+    """The contract of its kind, with the settings of the configuration."""
+    from tipring import testing
+
+    bases: dict[str, type[PluginContract]] = {
+        "stt": testing.SttContract,
+        "turn": testing.TurnContract,
+        "llm": testing.LlmContract,
+        "tts": testing.TtsContract,
+        "observer": testing.ObserverContract,
+    }
+    values: dict[str, Any] = {"plugin": one.where, "language": config.agent.language}
+    if one.kind != "observer":
+        table = config.table(one.kind, one.name)
+        values["settings"] = {k: v.value for k, v in table.items() if k != "plugin"}
+        values["secrets"] = dict(config.environ)
+    return type("Contract", (bases[one.kind],), values)
 
 
 def _facts(config: Config, one: Setting) -> tuple[str, str]:
