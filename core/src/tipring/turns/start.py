@@ -32,6 +32,8 @@ _BRIEF = 2
 # Seconds from the begin of a voice in which one word of it may be a murmur. Real backchannels over
 # an agent last 0.18 to 0.83 s, and transcribers report them a quarter of a second later.
 _MURMUR = 1.0
+# Seconds in which a question that has been asked is sure to have reached the model.
+_SAME_MOMENT = 0.005
 # Late words up to so many do not stop an agent that is already being heard.
 _SHORT = 3
 
@@ -139,6 +141,10 @@ class BargeIn(BaseUserTurnStartStrategy):
         return ProcessFrameResult.STOP
 
     async def _start(self, text: str) -> None:
+        last = self._floor.committed
+        if last is not None and asyncio.get_running_loop().time() - last.at < _SAME_MOMENT:
+            # An interruption overtakes other frames, and would miss the question it is to stop.
+            await asyncio.sleep(_SAME_MOMENT)
         interrupts = self._floor.agent_audible or self._floor.answer_owed
         if self._floor.agent_audible:
             self._journal.note("interruption", text=text)
@@ -163,6 +169,8 @@ class BargeIn(BaseUserTurnStartStrategy):
         if guessed and words == guessed[: len(words)]:
             if final:
                 await self._late(None)
+            return True
+        if guessed and not final and words[: len(guessed)] == guessed:
             return True
         if guessed and final and words[: len(guessed)] == guessed:
             await self._late(None)

@@ -1,0 +1,284 @@
+"""A call without sound on a clock that jumps: the caller's words go in, what was heard comes out.
+
+Everything between is real: Pipecat's aggregators and turn controller, our rules, the ladder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    CancelFrame,
+    Frame,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    InterruptionFrame,
+    LLMRunFrame,
+    LLMTextFrame,
+    ProposedUserStartedSpeakingFrame,
+    ProposedUserStoppedSpeakingFrame,
+    TranscriptionFrame,
+    TTSSpeakFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineWorker
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
+from tipring.journal import Event, Journal
+from tipring.llm.ladder import LadderLLMService
+from tipring.pipeline import Conversation
+from tipring.sections import Turns
+from tipring.turns.court import Court
+from tipring.turns.floor import Floor
+from tipring.turns.silence import DeadAir, Remedy
+from tipring.turns.start import AgentVoice, BargeIn, OpenerGate
+from tipring.turns.words import words_for
+from tipring.watch import Watch
+
+from tests.scripted_rungs import ScriptedRung, Step, says
+from tests.turns.detectors import CHUNK, Script, a_plan
+
+SENTENCE = 1.5
+"""Seconds the agent takes to say a sentence."""
+
+THINKING = 0.3
+"""Seconds the model takes to its first sentence."""
+
+
+class _NoSound(FrameProcessor):
+    def __init__(self) -> None:
+        super().__init__(enable_direct_mode=True)
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if not isinstance(frame, InputAudioRawFrame):
+            await self.push_frame(frame, direction)
+
+
+class Mouth(FrameProcessor):
+    """Says sentences one after the other, audibly from 0.1 s after the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[float, str]] = []
+        self.silent = False
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        await self.push_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            await self._hush()
+        elif isinstance(frame, LLMTextFrame | TTSSpeakFrame):
+            if self.silent:
+                return
+            self._queue.put_nowait(frame.text)
+            if self._task is None:
+                self._task = self.create_task(self._speak(), "mouth")
+
+    async def cleanup(self) -> None:
+        if self._task:
+            await self.cancel_task(self._task)
+        await super().cleanup()
+
+    async def _speak(self) -> None:
+        await asyncio.sleep(0.1)
+        await self.broadcast_frame(BotStartedSpeakingFrame)
+        while not self._queue.empty():
+            self.heard.append((asyncio.get_running_loop().time(), self._queue.get_nowait()))
+            await asyncio.sleep(SENTENCE)
+        self._task = None
+        await self.broadcast_frame(BotStoppedSpeakingFrame)
+
+    async def _hush(self) -> None:
+        self._queue = asyncio.Queue()
+        task, self._task = self._task, None
+        if task:
+            await self.cancel_task(task)
+            await self.broadcast_frame(BotStoppedSpeakingFrame)
+
+
+class Stage:
+    """One call."""
+
+    def __init__(
+        self,
+        detector: str,
+        replies: Sequence[Sequence[Step]],
+        *,
+        rules: Turns | None = None,
+        language: str = "en",
+        punctuates: bool = True,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.detector = detector
+        self.script = Script()
+        self.journal = Journal(clock=loop.time)
+        self.floor = Floor()
+        self.rules = rules or Turns()
+        self.rung = ScriptedRung(list(replies))
+        self.conversation = Conversation()
+        self.quiet = False  # no more sound comes: it costs time
+        self.mouth = Mouth()
+        floor, journal, words = self.floor, self.journal, words_for(language)
+        plan = a_plan(detector, self.script)
+        self.court = Court(
+            plan,
+            by=detector,
+            floor=floor,
+            journal=journal,
+            words=words,
+            rules=self.rules,
+            punctuates=punctuates,
+            language=language,
+        )
+        self.dead_air = DeadAir(journal=journal, floor=floor, rules=self.rules, remedy=self._remedy)
+        pair = LLMContextAggregatorPair(
+            self.conversation,
+            user_params=LLMUserAggregatorParams(
+                user_turn_strategies=UserTurnStrategies(
+                    start=[
+                        AgentVoice(floor=floor, journal=journal, vad=None),
+                        OpenerGate(
+                            floor=floor,
+                            journal=journal,
+                            words=words,
+                            grace=self.rules.opener_grace,
+                        ),
+                        BargeIn(floor=floor, journal=journal, words=words),
+                    ],
+                    stop=[self.court],
+                ),
+                user_turn_stop_timeout=plan.patience + self.rules.hold + 5.0,
+                empty_user_turn=None,
+            ),
+        )
+        ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
+        self.worker = PipelineWorker(
+            Pipeline([pair.user(), _NoSound(), ladder, self.mouth, pair.assistant()]),
+            observers=[Watch(journal)],
+            enable_rtvi=False,
+            enable_turn_tracking=False,
+            idle_timeout_secs=None,
+        )
+        ladder.add_event_handler("on_exhausted", self._exhausted)
+
+    # -- what goes in ----------------------------------------------------------------------------
+
+    async def send(self, *frames: Frame) -> None:
+        for frame in frames:
+            await self.worker.queue_frame(frame)
+
+    async def voice(self, on: bool) -> None:
+        if on:
+            await self.send(VADUserStartedSpeakingFrame(start_secs=0.1))
+        else:
+            await self.send(VADUserStoppedSpeakingFrame(stop_secs=0.2))
+
+    async def propose_start(self) -> None:
+        await self.send(ProposedUserStartedSpeakingFrame())
+
+    async def propose_stop(self) -> None:
+        await self.send(ProposedUserStoppedSpeakingFrame())
+
+    async def interim(self, text: str) -> None:
+        await self.send(InterimTranscriptionFrame(text, "caller", ""))
+
+    async def final(self, text: str) -> None:
+        frame = TranscriptionFrame(text, "caller", "", finalized=True)
+        frame.interruptible = False
+        await self.send(frame)
+
+    async def agent(self, *sentences: str) -> None:
+        # Straight to the voice: what goes the long way waits until the model is done.
+        for sentence in sentences:
+            await self.mouth.queue_frame(TTSSpeakFrame(sentence))
+
+    async def greet(self, text: str) -> None:
+        self.floor.greeting = True
+        await self.agent(text)
+
+    # -- what comes out --------------------------------------------------------------------------
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return self.journal.events
+
+    def noted(self, name: str) -> list[Event]:
+        return [event for event in self.events if event.name == name]
+
+    @property
+    def caller_said(self) -> list[str]:
+        """The caller's messages as the model remembers them."""
+        messages: list[Any] = self.conversation.get_messages()
+        return [m["content"] for m in messages if m["role"] == "user"]
+
+    @asynccontextmanager
+    async def running(self, *, sound: bool = True) -> AsyncIterator[Stage]:
+        started = asyncio.Event()
+
+        async def on_started(_: PipelineWorker, __: Frame) -> None:
+            started.set()
+
+        self.worker.add_event_handler("on_pipeline_started", on_started)
+        runner = WorkerRunner(handle_sigint=False, handle_sigterm=False)
+        await runner.add_workers(self.worker)
+        running = asyncio.create_task(runner.run())
+        await started.wait()
+        beside = [asyncio.create_task(self.dead_air.watch())]
+        if sound:
+            beside.append(asyncio.create_task(self._sound()))
+        self.journal.note("call.began")
+        try:
+            yield self
+        finally:
+            for task in beside:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await self.worker.queue_frame(CancelFrame())
+            await running
+
+    async def _sound(self) -> None:
+        chunk = bytes(int(CHUNK * 32000))
+        while not self.quiet:
+            await asyncio.sleep(CHUNK)
+            await self.send(InputAudioRawFrame(chunk, 16000, 1))
+
+    async def _exhausted(self, _: LadderLLMService) -> None:
+        self.floor.answer_owed = False
+        await self.agent("I'm sorry.")
+
+    async def _remedy(self, remedy: Remedy) -> None:
+        self.journal.note("remedy", remedy=remedy)
+        match remedy:
+            case "nudge":
+                await self.agent("Are you still there?")
+            case "goodbye":
+                self.floor.leaving = True
+                self.journal.note("hang_up", by="silence")
+                await self.agent("Goodbye.")
+            case "filler":
+                self.floor.filling = True
+                await self.agent("One moment, please.")
+            case "ask again":
+                await self.send(LLMRunFrame())
+            case "apology":
+                await self.agent("I'm sorry.")
+
+
+def replies(*texts: str) -> list[list[Step]]:
+    return [[THINKING, *says(text)] for text in texts]
