@@ -15,6 +15,7 @@ NATIVE = 24000
 
 _AUDIBLE = 0.004  # of full scale, -48 dB: breath counts, the noise floor does not
 _BEFORE, _BEHIND = 0.03, 0.2  # seconds of silence left around a sentence
+_LONGEST = 0.4  # seconds of silence inside a text that are still a comma
 
 
 class Voice:
@@ -72,16 +73,24 @@ class Voice:
 
 
 def _trimmed(native: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take off most of the silence around a sentence.
+    """Take off most of the silence around sentences, and between them.
 
-    hibari puts 0.3 s before it and more than 0.4 s behind it. The first the caller would wait for,
-    and both together sound like the agent's end in the middle of its answer.
+    hibari puts 0.3 s before a sentence and more than 0.4 s behind it. The first the caller would
+    wait for, and between two sentences both together sound like the end of the answer.
     """
     loud = np.flatnonzero(np.abs(native) > _AUDIBLE)
     if not len(loud):
         return native
-    begin = max(0, int(loud[0]) - int(_BEFORE * NATIVE))
-    return native[begin : int(loud[-1]) + int(_BEHIND * NATIVE)]
+    ends = np.flatnonzero(np.diff(loud) > int(_LONGEST * NATIVE))
+    begins = [int(loud[0]), *loud[ends + 1].tolist()]
+    stops = [*loud[ends].tolist(), int(loud[-1])]
+    before, behind = int(_BEFORE * NATIVE), int(_BEHIND * NATIVE)
+    return np.concatenate(
+        [
+            native[max(0, begin - before) : stop + behind]
+            for begin, stop in zip(begins, stops, strict=True)
+        ]
+    )
 
 
 _loading = threading.Lock()
