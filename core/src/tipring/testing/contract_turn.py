@@ -26,6 +26,10 @@ from tipring.testing.contract_line import Line, TimedSteps, leaves_nothing, line
 BLOCK = 0.02
 """Seconds for which a detector may hold the event loop: one frame of the phone's audio."""
 
+RESUMED = 0.45
+"""Seconds in which a detector has to notice that the caller speaks again; voice detectors take 0.1
+to 0.3."""
+
 _LATE = 1.0  # what a busy machine may add to the patience of a plan
 
 
@@ -127,10 +131,10 @@ class TurnContract(ProviderContract):
         async def run() -> None:
             async with self._talking() as call:
                 _, fell = await self._says(call)
-                await call.pauses(self.holds or 0.3, told=False)
+                await call.pauses(self.holds or 0.2, told=False)
                 began, done = await call.speaks(self.speech(call.line.rate))
                 early = [at for at in call.proposals if fell < at < began]
-                over = [at for at in call.proposals if began + 0.6 < at < done - 0.1]
+                over = [at for at in call.proposals if began + RESUMED < at < done - 0.1]
                 if self.holds and early:
                     raise ContractBroken(
                         f"it proposed in a pause of {self.holds:g} s, which it claims to sit out",
