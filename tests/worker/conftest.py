@@ -1,0 +1,35 @@
+"""Every test here has a Worker of its own: ``cloud`` starts one."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.worker.cloud import BUNDLE, PACKAGES, ROOT, Cloud, running
+
+Start = Callable[..., Awaitable[Cloud]]
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Path:
+    """The Worker as wrangler would bundle it, of the sources as they are."""
+    if not PACKAGES.is_dir():
+        pytest.skip("the Worker's packages are not installed: make test-worker")
+    subprocess.run(["npm", "run", "--silent", "bundle"], cwd=ROOT / "worker", check=True)
+    return BUNDLE
+
+
+@pytest.fixture
+async def start(bundle: Path, tmp_path: Path) -> AsyncIterator[Start]:
+    """Start a Worker: its variables by name, and what the stand-in ``does``."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def begin(does: dict[str, Any] | None = None, **settings: str) -> Cloud:
+            return await stack.enter_async_context(running(tmp_path, settings, does or {}))
+
+        yield begin
