@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 
-def install(source: Path, site: Path) -> None:
+def install(source: Path, site: Path, *, editable: bool = False) -> None:
     """Put a distribution with a ``src`` layout into a folder that stands for site-packages.
 
     Args:
         source: The folder with its ``pyproject.toml``.
         site: Where to; to be on the path of whoever uses it.
+        editable: Whether the code stays where it is; its ``src`` then has to be on the path too.
     """
     project: dict[str, Any] = tomllib.loads((source / "pyproject.toml").read_text())["project"]
     for package in (source / "src").iterdir():
-        if package.name != "__pycache__":
+        if package.name != "__pycache__" and not editable:
             shutil.copytree(package, site / package.name)
     info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()

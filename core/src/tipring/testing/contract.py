@@ -42,7 +42,7 @@ from tipring.settings import describe, secret_env, settle
 DECLARE_MS = 50
 """Milliseconds of CPU that importing a plugin and taking its declaration may cost."""
 
-_SOUNDS_SECRET = re.compile(r"(^|_)(key|token|password|secret|credential)s?$")
+_SOUNDS_SECRET = re.compile(r"(^|_)(key|token|password|secret|credentials?)$")
 
 
 class ContractBroken(AssertionError):

@@ -1,0 +1,5 @@
+from tipring.testing import TurnContract
+
+
+class TestEnergy(TurnContract):
+    plugin = "turn.energy"
