@@ -48,7 +48,8 @@ const worker :Workerd.Worker = (
   compatibilityDate = "2026-11-01",
   bindings = [(name = "VOICE", durableObjectNamespace = "VoiceContainer"), %s],
   durableObjectNamespaces = [
-    (className = "VoiceContainer", uniqueKey = "voice", enableSql = true, container = (imageName = "tipring:test"))
+    (className = "VoiceContainer", uniqueKey = "voice", enableSql = true,
+     container = (imageName = "tipring:test"))
   ],
   durableObjectStorage = (localDisk = "disk"),
   containerEngine = (
@@ -273,7 +274,9 @@ async def running(
             "DEEPGRAM_API_KEY": "deepgram-key",
             **settings,
         }
-        bindings = ", ".join(f"(name = {_text(k)}, text = {_text(v)})" for k, v in variables.items())
+        bindings = ", ".join(
+            f"(name = {_text(k)}, text = {_text(v)})" for k, v in variables.items()
+        )
         (folder / "worker.capnp").write_text(_CONFIG % (bindings, socket))
         (folder / "worker.js").write_bytes(BUNDLE.read_bytes())
         (folder / "disk").mkdir(exist_ok=True)
@@ -300,8 +303,14 @@ async def _served(twilio: Twilio) -> AsyncIterator[str]:
 async def _workerd(folder: Path) -> AsyncIterator[int]:
     [binary] = (PACKAGES / "@cloudflare").glob("workerd-*/bin/workerd")
     reading, writing = os.pipe()
-    arguments = ["serve", "--experimental", f"--control-fd={writing}", str(folder / "worker.capnp"), "config"]
-    with (folder / "workerd.log").open("wb") as log, open(reading, "rb", 0) as control:
+    arguments = [
+        "serve",
+        "--experimental",
+        f"--control-fd={writing}",
+        str(folder / "worker.capnp"),
+        "config",
+    ]
+    with (folder / "workerd.log").open("wb") as log, os.fdopen(reading, "rb", 0) as control:
         try:
             process = await asyncio.create_subprocess_exec(
                 binary, *arguments, cwd=folder, stdout=log, stderr=log, pass_fds=[writing]
@@ -312,7 +321,9 @@ async def _workerd(folder: Path) -> AsyncIterator[int]:
             async with asyncio.timeout(30):
                 line = await asyncio.to_thread(control.readline)
             if not line:
-                raise AssertionError(f"workerd did not start: {(folder / 'workerd.log').read_text()}")
+                raise AssertionError(
+                    f"workerd did not start: {(folder / 'workerd.log').read_text()}"
+                )
             yield int(json.loads(line)["port"])
         finally:
             if process.returncode is None:

@@ -165,7 +165,11 @@ class Engine:
                 await self._start(box)
                 return 204, None
             case "POST", "kill":
-                return (204, None) if self._signal(box, query["signal"]) else (409, {"message": "not running"})
+                return (
+                    (204, None)
+                    if self._signal(box, query["signal"])
+                    else (409, {"message": "not running"})
+                )
             case "POST", "wait":
                 await (box.removed if query.get("condition") == "removed" else box.exited).wait()
                 return 200, {"StatusCode": box.code}

@@ -116,7 +116,14 @@ async def test_the_operators_doors_need_the_api_token(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", "/voice"), ("GET", "/container/health"), ("GET", "/init"), ("POST", "/voice/a/b/c"), ("GET", "/control")],
+    [
+        ("GET", "/"),
+        ("GET", "/voice"),
+        ("GET", "/container/health"),
+        ("GET", "/init"),
+        ("POST", "/voice/a/b/c"),
+        ("GET", "/control"),
+    ],
 )
 async def test_there_are_no_other_doors(cloud: Cloud, method: str, path: str) -> None:
     status, _ = await cloud.api(method, path)
@@ -146,5 +153,13 @@ async def test_no_number_no_word_and_no_secret_is_logged(cloud: Cloud) -> None:
     log = cloud.log
     assert call in log and "the call is over" in log
     token = cloud.engine.started[0].env["TIPRING_CONTROL_TOKEN"]
-    private = [CALLER, CALLER[1:], "four four nine", path.rsplit("/", 1)[1], token, "-token", "-key"]
+    private = [
+        CALLER,
+        CALLER[1:],
+        "four four nine",
+        path.rsplit("/", 1)[1],
+        token,
+        "-token",
+        "-key",
+    ]
     assert [text for text in private if text in log] == []

@@ -93,7 +93,14 @@ async def test_nobody_is_rung_when_the_host_does_not_start(start: Start) -> None
 
 @pytest.mark.parametrize(
     "body",
-    [None, {}, {"to": "12"}, {"to": "+0123456789"}, {"to": TO, "parameters": {"a": 1}}, {"to": TO, "parameters": []}],
+    [
+        None,
+        {},
+        {"to": "12"},
+        {"to": "+0123456789"},
+        {"to": TO, "parameters": {"a": 1}},
+        {"to": TO, "parameters": []},
+    ],
 )
 async def test_a_call_that_cannot_be_placed_starts_nothing(start: Start, body: object) -> None:
     cloud = await start()

@@ -89,5 +89,5 @@ async function body(request: Request): Promise<Record<string, unknown>> {
 }
 
 function isTexts(value: unknown): value is Record<string, string> {
-  return typeof value === "object" && value !== null && Object.values(value).every((text) => typeof text === "string");
+  return typeof value === "object" && value !== null && !Array.isArray(value) && Object.values(value).every((text) => typeof text === "string");
 }

@@ -123,6 +123,7 @@ export class VoiceContainer extends Container<Env> {
   private async untilHealthy(): Promise<void> {
     const until = Date.now() + this.settings.ready * 1000;
     while (!(await this.healthy())) {
+      this.refuseIfOver();
       if (!this.ctx.container?.running) throw new NotStarted("the container stopped before it was ready");
       if (Date.now() > until) throw new NotStarted(`the host was not ready within ${this.settings.ready} s`);
       await scheduler.wait(HEALTH_EVERY_MS);
@@ -275,6 +276,7 @@ export class VoiceContainer extends Container<Env> {
   purge(): void {
     this.events.forget();
     this.record.forget();
+    for (const socket of this.ctx.getWebSockets("events")) socket.close(1000, "forgotten");
   }
 
   // What the container does
@@ -291,8 +293,8 @@ export class VoiceContainer extends Container<Env> {
   }
 
   override async onActivityExpired(): Promise<void> {
-    await this.end("idle");
-    await this.stop();
+    if (this.record.config && !this.record.ended) await this.end("idle");
+    else await this.stop();
   }
 
   // Streams and dashboards
