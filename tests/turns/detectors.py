@@ -27,15 +27,14 @@ from tipring.providers import TurnPlan
 
 DETECTORS = ("smart", "flux", "third")
 
-CHUNK = 0.1
-"""Seconds of sound in one frame: few frames, and the analyzer's silence is counted in them."""
-
 
 @dataclass
 class Script:
     """What the detector is to say at the next silence."""
 
     verdict: str = "complete"
+    chunk: float = 0.1
+    """Seconds of sound in one frame: few frames, and the analyzer counts its silence in them."""
 
     async def play(self) -> None:
         if self.verdict == "raises":
@@ -68,8 +67,8 @@ class ScriptedAnalyzer(BaseTurnAnalyzer):
         if is_speech:
             self._silence = 0.0
         elif self._silence is not None and self._script.verdict != "deaf":
-            self._silence += CHUNK
-            if self._silence >= 0.7:
+            self._silence += self._script.chunk
+            if self._silence > 0.69:
                 self.clear()
                 return EndOfTurnState.COMPLETE
         return EndOfTurnState.INCOMPLETE

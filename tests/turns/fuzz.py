@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from tipring.journal import Event
@@ -78,7 +79,7 @@ class Plot:
         for n in range(1, len(words) + 1):
             if rng.random() < 0.6:
                 part = " ".join(words[:n])
-                self.at(start + length * n / len(words), lambda part=part: stage.interim(part))
+                self.at(start + length * n / len(words), partial(stage.interim, part))
         verdict = rng.choices(
             ("complete", "unsure", "deaf", "raises", "hangs"), (60, 20, 10, 5, 5)
         )[0]
@@ -132,6 +133,7 @@ async def one_call(seed: int, *, trace: bool = False) -> list[str]:
     """Play one random call; what was wrong with it, in sentences."""
     rng = random.Random(seed)
     stage = Stage(rng.choice(DETECTORS), answers(rng), punctuates=rng.random() < 0.7)
+    stage.script.chunk = 0.25
     plot = Plot(rng=rng, stage=stage)
     plot.fill(rng.uniform(4, 25))
     wrong: list[str] = []

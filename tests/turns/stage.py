@@ -48,7 +48,7 @@ from tipring.turns.words import words_for
 from tipring.watch import Watch
 
 from tests.scripted_rungs import ScriptedRung, Step, says
-from tests.turns.detectors import CHUNK, Script, a_plan
+from tests.turns.detectors import Script, a_plan
 
 SENTENCE = 1.5
 """Seconds the agent takes to say a sentence."""
@@ -211,6 +211,10 @@ class Stage:
         self.floor.greeting = True
         await self.agent(text)
 
+    async def mute(self) -> None:
+        """From here on nothing that the agent says is heard."""
+        self.mouth.silent = True
+
     # -- what comes out --------------------------------------------------------------------------
 
     @property
@@ -253,9 +257,9 @@ class Stage:
             await running
 
     async def _sound(self) -> None:
-        chunk = bytes(int(CHUNK * 32000))
+        chunk = bytes(int(self.script.chunk * 32000))
         while not self.quiet:
-            await asyncio.sleep(CHUNK)
+            await asyncio.sleep(self.script.chunk)
             await self.send(InputAudioRawFrame(chunk, 16000, 1))
 
     async def _exhausted(self, _: LadderLLMService) -> None:

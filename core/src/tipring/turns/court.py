@@ -46,6 +46,10 @@ from tipring.turns.words import Words, spoken
 _WORDLESS = 3.0
 # A transcriber's words come this late at the most after the voice that spoke them.
 _LAG = 1.0
+# Seconds after which a held turn is answered ahead: words that come in a burst ask once.
+_AHEAD = 0.05
+# Seconds in which a question that has been asked is sure to have reached the model.
+_SAME_MOMENT = 0.005
 # An answer that is withdrawn in the moment of the commit is heard of this much later at the most.
 _CROSSING = 0.25
 # After a detector has failed, silence alone ends a turn this late (Smart Turn's own cap).
@@ -106,6 +110,7 @@ class Court(BaseUserTurnStopStrategy):
         # What Pipecat's controller believes; it refuses to end a turn while it hears the caller.
         self._controller_hears = False
         self._verdict: ProposedUserStoppedSpeakingFrame | None = None
+        self._speculated_at = 0.0
         self._refused: set[str] = set()
         self._confirmed_at: float | None = None
         self._timers = Timers(self.create_task)
@@ -115,7 +120,7 @@ class Court(BaseUserTurnStopStrategy):
     @property
     def waits_for(self) -> frozenset[str]:
         """What ends the open turn at the latest: ``patience``, ``hold`` or ``wordless``."""
-        return self._timers.running
+        return self._timers.running - {"ahead"}
 
     # -- Pipecat's side ------------------------------------------------------------------------
 
@@ -211,8 +216,9 @@ class Court(BaseUserTurnStopStrategy):
             self._timers.start("wordless", _WORDLESS, self._on_wordless)
 
     async def _caller_silent(self, ago: float) -> None:
+        if self._floor.caller_speaking:  # a transcriber notices it after the voice detector
+            self._silent_since = self._now() - ago
         self._floor.caller_speaking = self._controller_hears = False
-        self._silent_since = self._now() - ago
         self._timers.stop("wordless")
         self._expect_detector()
         await self._consider()
@@ -258,6 +264,7 @@ class Court(BaseUserTurnStopStrategy):
             return
         self._timers.stop("patience")
         self._timers.stop("hold")
+        self._timers.stop("ahead")
         if self._guess:
             self._interim, self._guess = self._guess, ""  # its final may still come
         if self._proposed_by:
@@ -314,11 +321,11 @@ class Court(BaseUserTurnStopStrategy):
         if judged and judged.done:
             because = None
         elif judged:
-            because, hold = f"expecting {judged.kind}", max(hold, judged.hold)
+            because, hold = f"expecting {judged.kind_with_article}", max(hold, judged.hold)
         until = self._silent_since + hold
         if because is None:
             await self._commit(f"{judged.kind} given" if judged else "the words sound finished")
-        elif self._now() >= until:
+        elif self._now() >= until - 0.001:
             await self._commit("the hold is over")
         else:
             await self._hold(because, until, text, judged)
@@ -330,7 +337,7 @@ class Court(BaseUserTurnStopStrategy):
             self._journal.note("turn.held", why=because, until=self._journal.now() + left)
         self._timers.start("hold", left, self._consider)
         if self._rules.speculate and not (judged and judged.sure):
-            await self._speculate(text)
+            self._timers.start("ahead", _AHEAD, lambda: self._speculate(text))
 
     async def _commit(self, why: str) -> None:
         if not self._controller_hears and not self._guess:
@@ -385,8 +392,11 @@ class Court(BaseUserTurnStopStrategy):
     async def _speculate(self, text: str) -> None:
         if text in self._refused or (self._speculation and self._speculation.text == text):
             return
+        if not self._open or self._decided:
+            return
         await self._withdraw("the words changed")
         self._speculation = UserTurnSpeculation(text=text)
+        self._speculated_at = self._now()
         self._journal.note("turn.speculated")
         await self.trigger_user_turn_inference_triggered(speculation=self._speculation)
 
@@ -395,6 +405,9 @@ class Court(BaseUserTurnStopStrategy):
             return
         self._speculation = None
         self._journal.note("turn.withdrawn", why=why)
+        if self._now() - self._speculated_at < _SAME_MOMENT:
+            # A withdrawal overtakes other frames, and would miss the question it is to stop.
+            await asyncio.sleep(_SAME_MOMENT)
         await self.trigger_user_turn_speculation_cancelled()
 
     async def _answer_withdrawn(self) -> None:

@@ -42,6 +42,11 @@ class Judgement:
     hold: float = 0.0
     sure: bool = False
 
+    @property
+    def kind_with_article(self) -> str:
+        """As it stands in a sentence: ``a phone number``, ``an address``."""
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Questions:
