@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tipring import hookspecs
 
 from tests.installed import install
 
@@ -82,3 +83,16 @@ def test_the_examples_hold_an_emulated_call(site: Path) -> None:
     told = json.loads(summary.read_text())
     assert told["turns"]["caller"] >= 1 and told["turns"]["agent"] >= 2
     assert told["talk"]["caller"] > 1 and told["talk"]["agent"] > 1
+
+
+def test_every_hook_is_used_by_a_plugin_in_this_repository() -> None:
+    root = EXAMPLES.parent
+    places = [
+        *root.glob("plugins/*/src"),
+        *root.glob("examples/*/src"),
+        root / "core/src/tipring/turns",
+    ]
+    code = "\n".join(path.read_text() for place in places for path in place.rglob("*.py"))
+    hooks = [name for name, thing in vars(hookspecs).items() if hasattr(thing, "tipring_spec")]
+    assert len(hooks) == 5
+    assert [name for name in hooks if f"@hookimpl\ndef {name}(" not in code] == []
