@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
+from loguru import logger
 from tipring.journal import Event
 from tipring.turns.words import spoken
 
@@ -212,20 +215,28 @@ def _words_wrong(stage: Stage, finals: list[str]) -> list[str]:
     return wrong
 
 
-def main(many: int, first: int = 0) -> int:
-    failed = 0
-    for seed in range(first, first + many):
-        wrong = run_fast(one_call(seed, trace=many == 1))
-        failed += bool(wrong)
-        for what in wrong:
-            print(what)
-    print(f"{many} calls, {failed} of them wrong")
-    return min(failed, 1)
+def calls(seeds: Sequence[int], trace: bool = False) -> list[str]:
+    """Play the calls of these seeds; what was wrong with them."""
+    logger.remove()
+    logging.disable()
+    try:
+        return [what for seed in seeds for what in run_fast(one_call(seed, trace=trace))]
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def many(count: int, first: int = 0) -> list[str]:
+    """Play so many calls in a process for each core."""
+    chunks = [range(at, min(at + 50, first + count)) for at in range(first, first + count, 50)]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        return [what for wrong in pool.map(calls, chunks) for what in wrong]
+
+
+def main(count: int, first: int = 0) -> int:
+    wrong = calls([first], trace=True) if count == 1 else many(count, first)
+    print(*wrong, f"{count} calls, {len(wrong)} things wrong", sep="\n")
+    return min(len(wrong), 1)
 
 
 if __name__ == "__main__":
-    from loguru import logger
-
-    logger.remove()
-    logging.disable()
     sys.exit(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0))
