@@ -131,6 +131,12 @@ class Cloud:
     twilio: Twilio
     http: aiohttp.ClientSession
     folder: Path
+    life: contextlib.AsyncExitStack
+
+    async def restart(self) -> None:
+        """Kill the runtime and start it again, as a deploy does to every object."""
+        await self.life.aclose()
+        self.url = await self.life.enter_async_context(_workerd(self.folder))
 
     @property
     def log(self) -> str:
@@ -280,8 +286,9 @@ async def running(
         (folder / "worker.capnp").write_text(_CONFIG % (bindings, socket))
         (folder / "worker.js").write_bytes(BUNDLE.read_bytes())
         (folder / "disk").mkdir(exist_ok=True)
-        async with _workerd(folder) as port:
-            yield Cloud(f"http://127.0.0.1:{port}", engine, twilio, http, folder)
+        async with contextlib.AsyncExitStack() as life:
+            url = await life.enter_async_context(_workerd(folder))
+            yield Cloud(url, engine, twilio, http, folder, life)
 
 
 @contextlib.asynccontextmanager
@@ -300,7 +307,7 @@ async def _served(twilio: Twilio) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def _workerd(folder: Path) -> AsyncIterator[int]:
+async def _workerd(folder: Path) -> AsyncIterator[str]:
     [binary] = (PACKAGES / "@cloudflare").glob("workerd-*/bin/workerd")
     reading, writing = os.pipe()
     arguments = [
@@ -310,7 +317,7 @@ async def _workerd(folder: Path) -> AsyncIterator[int]:
         str(folder / "worker.capnp"),
         "config",
     ]
-    with (folder / "workerd.log").open("wb") as log, os.fdopen(reading, "rb", 0) as control:
+    with (folder / "workerd.log").open("ab") as log, os.fdopen(reading, "rb", 0) as control:
         try:
             process = await asyncio.create_subprocess_exec(
                 binary, *arguments, cwd=folder, stdout=log, stderr=log, pass_fds=[writing]
@@ -324,7 +331,7 @@ async def _workerd(folder: Path) -> AsyncIterator[int]:
                 raise AssertionError(
                     f"workerd did not start: {(folder / 'workerd.log').read_text()}"
                 )
-            yield int(json.loads(line)["port"])
+            yield f"http://127.0.0.1:{json.loads(line)['port']}"
         finally:
             if process.returncode is None:
                 process.kill()  # it would drain what is open, and nobody is left to close it

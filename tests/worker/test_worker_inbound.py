@@ -164,6 +164,26 @@ async def test_a_dropped_stream_comes_back_to_the_same_host_three_times(start: S
     await cloud.engine.until(lambda: not cloud.engine.running, within=10)
 
 
+async def test_a_call_outlives_a_restart_of_its_object(start: Start) -> None:
+    cloud = await start()
+    call = new_call()
+    ws = await cloud.talk(await cloud.answered(call), call)
+    await cloud.event(call, "call.began")
+    await cloud.restart()
+    await closed(ws)
+    _, twiml = await cloud.webhook(f"/resume/{call}", {"CallSid": call})
+    ws = await cloud.talk(stream_path(twiml), call)
+    await cloud.event(call, "control.reopened")
+    assert (await cloud.kill(call, "none"))[1]["delivered"] is True
+    names = await cloud.names(call)
+    # Once for each stream: what was known before the restart is not told again.
+    assert names.count("call.began") == 2
+    assert len(cloud.engine.started) == 1
+    await press(ws, "5")
+    await cloud.engine.until(lambda: not cloud.engine.running, within=8)
+    await ws.close()
+
+
 async def test_a_call_that_the_host_ended_does_not_come_back(start: Start) -> None:
     cloud = await start()
     call = new_call()
