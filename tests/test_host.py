@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import httpx
@@ -23,32 +22,12 @@ from tipring.testing import Phone
 from tipring.testing.hosted import HostedHost, HostFailed, hosted
 from twilio.request_validator import RequestValidator
 
+from tests.told import Told
+
 CALL = "CA" + "0" * 31
 
 # One host for the module: that the next call works after every abuse is the point of it.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-class Told:
-    """What the host told of its calls."""
-
-    def __init__(self) -> None:
-        self.events: list[Mapping[str, Any]] = []
-        self._news = asyncio.Event()
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        self.events.append(event)
-        self._news.set()
-
-    def of(self, call: str, name: str) -> list[Mapping[str, Any]]:
-        return [e for e in self.events if e["call"] == call and e["event"] == name]
-
-    async def until(self, call: str, name: str, *, count: int = 1) -> Mapping[str, Any]:
-        async with asyncio.timeout(30):
-            while len(self.of(call, name)) < count:
-                self._news.clear()
-                await self._news.wait()
-        return self.of(call, name)[count - 1]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

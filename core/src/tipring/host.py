@@ -100,7 +100,8 @@ class Host:
             [agent.greeting, agent.nudge, agent.filler, agent.apology, agent.goodbye]
         )
         unrendered = [Problem(where=one.where, what=one.what, fix=one.fix) for one in failed]
-        self._problems = (*selection.problems, *unrendered)
+        # What is wrong with a voice is wrong with each of its phrases, and told once.
+        self._problems = tuple(dict.fromkeys([*selection.problems, *unrendered]))
         for problem in self._problems:
             log.warning("%s: %s; fix: %s", problem.where, problem.what, problem.fix)
         self._phrases, self._selection = phrases, selection

@@ -117,7 +117,7 @@ async def _hold(
         results = await asyncio.gather(
             *(_one(script, url, token, show if calls == 1 else None) for _ in range(calls))
         )
-        if control and calls > 1:
+        if control:
             show.figures(calls, await _stats(control))
     return show.summary(results)
 
@@ -253,7 +253,7 @@ class _Show:
         """A turn is complete. The table at the end tells of it."""
 
     def figures(self, calls: int, figures: Mapping[str, Any]) -> None:
-        print(f"\n{calls} calls at once in one process")
+        print(f"\n{calls} call{'s at once' * (calls > 1)} in one process")
         for name, value in figures.items():
             print(f"  {name:16} {value}")
 
