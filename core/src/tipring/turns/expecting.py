@@ -130,8 +130,10 @@ class Questions:
     ) -> Judgement | None:
         if need is not None and len(found) >= need:
             return Judgement(kind=kind, done=True)
-        last = words[-1]
-        dictates = self.numbers.belongs(last) or _is_letter(last)
+        # "I don't have one" ends with a number and is none: a number does not come alone.
+        end = words[-2:]
+        figures = any(letter.isdigit() for letter in words[-1])
+        dictates = figures or all(self.numbers.belongs(word) or _is_letter(word) for word in end)
         if not found or not dictates:
             return None
         return Judgement(kind=kind, done=False, hold=DICTATION, sure=need is not None)

@@ -1,0 +1,132 @@
+"""What the agent asked, the digits in an answer, and whether the answer is whole."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tipring.turns.expecting import Expecting, questions_for
+from tipring.turns.words import base_language, spoken, words_for
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence", "kind"),
+    [
+        ("en", "Could I have your phone number, please?", "phone number"),
+        ("en", "What's the best number to reach you?", "phone number"),
+        ("en", "Is 555 0123 your phone number?", "yes or no"),
+        ("en", "Could you spell your last name?", "spelling"),
+        ("en", "Please tell me your order number.", "code"),
+        ("en", "What's your zip code?", "code"),
+        ("en", "What's your address?", "address"),
+        ("en", "Your address is 12 Main Street, is that right?", "yes or no"),
+        ("en", "Which day works for you?", "date"),
+        ("en", "Shall I book a table?", "yes or no"),
+        ("en", "How can I help?", None),
+        ("en", "I have your phone number.", None),
+        ("es", "¿Me da su número de teléfono?", "phone number"),
+        ("es", "¿Puede deletrear su apellido?", "spelling"),
+        ("es", "¿Cuál es su dirección?", "address"),
+        ("es", "¿Le reservo una mesa?", "yes or no"),
+        ("es", "Su mesa está lista.", None),
+        ("xx", "What is your phone number?", "phone number"),
+    ],
+)
+def test_a_question_says_what_it_asks_for(language: str, sentence: str, kind: str | None) -> None:
+    assert questions_for(language).kind_of(sentence) == kind
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "digits"),
+    [
+        ("en", "five five five, oh one double two", "5550122"),
+        ("en", "415-555-0132", "4155550132"),
+        ("en", "eight hundred, five five five", "800555"),
+        ("en", "twenty three, forty, seventeen", "234017"),
+        ("en", "thirty", "30"),
+        ("en", "triple nine", "999"),
+        ("en", "no number at all", ""),
+        ("es", "seiscientos doce, treinta y cuatro", "61234"),
+        ("es", "seiscientos treinta y cinco, veintidós, doble cuatro", "6352244"),
+        ("es", "doscientos cinco", "205"),
+        ("es", "novecientos", "900"),
+    ],
+)
+def test_digits_are_counted_as_they_are_said(language: str, text: str, digits: str) -> None:
+    assert questions_for(language).numbers.digits_in(spoken(text)) == digits
+
+
+@given(st.text(alphabet="0123456789", max_size=14))
+def test_a_number_said_digit_by_digit_has_just_these_digits(number: str) -> None:
+    numbers = questions_for("en").numbers
+    names = {digit: name for name, digit in numbers.digits.items() if len(digit) == 1}
+    assert numbers.digits_in([names[digit] for digit in number]) == number
+
+
+@pytest.mark.parametrize(
+    ("language", "kind", "text", "done"),
+    [
+        ("en", "phone number", "555 012", False),
+        ("en", "phone number", "555 012 3456", True),
+        ("en", "phone number", "1 555 012 345", False),
+        ("en", "phone number", "+1 555 012 3456", True),
+        ("en", "phone number", "I don't have one.", None),
+        ("en", "phone number", "555 012 is the old one", None),
+        ("es", "phone number", "612 345 678", True),
+        ("es-MX", "phone number", "612 345 678", False),
+        ("en", "spelling", "S M I", False),
+        ("en", "spelling", "S-M-I-T-H", False),
+        ("en", "spelling", "It is Smith.", None),
+        ("en", "address", "Twelve", False),
+        ("en", "address", "12 Main Street", None),
+        ("en", "address", "12 Main Street, Springfield, 62704", None),
+        ("en", "date", "Tuesday", None),
+        ("en", "date", "March", False),
+        ("en", "date", "March third", None),
+        ("en", "yes or no", "Yes please", True),
+        ("en", "yes or no", "Yes but not today", None),
+        ("en", "code", "A 7 4", False),
+    ],
+)
+def test_an_answer_is_whole_or_waited_for_or_no_answer_of_that_kind(
+    language: str, kind: str, text: str, done: bool | None
+) -> None:
+    judged = questions_for(language).judge(kind, text)
+    assert (judged.done if judged else None) is done
+
+
+def test_a_yes_or_no_question_does_not_take_the_place_of_a_request() -> None:
+    expecting = Expecting(questions_for("en"))
+    for sentence in ("What is your phone number?", "Take your time.", "Are you there?"):
+        expecting.agent_said(sentence)
+    assert expecting.kind == "phone number"
+    expecting.caller_answered()
+    assert expecting.kind == "phone number"  # until the agent says something else
+    expecting.agent_said("Thank you.")
+    assert expecting.kind is None
+
+
+@given(st.text(max_size=40))
+def test_words_are_read_in_any_script_and_reading_them_again_changes_nothing(text: str) -> None:
+    words = spoken(text)
+    assert spoken(" ".join(words)) == words
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_every_phrase_of_a_list_is_what_the_list_says(language: str) -> None:
+    words = words_for(language)
+    for phrase in words.backchannels:
+        assert words.is_backchannel(" ".join(phrase))
+        assert words.is_opener(" ".join(phrase))
+    for word in words.unfinished:
+        assert words.unfinished_because(f"so {word}.", punctuates=False) == "trailing word"
+    for filler in words.fillers:
+        assert not words.has_content(filler)
+
+
+@pytest.mark.parametrize(
+    ("tag", "base"), [("es-MX", "es"), ("EN_us", "en"), ("de", "en"), ("../en", "en"), ("", "en")]
+)
+def test_a_language_without_lists_has_the_english_ones(tag: str, base: str) -> None:
+    assert base_language(tag) == base
+    assert words_for(tag).language == base
