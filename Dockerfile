@@ -39,7 +39,7 @@ ENV PATH=/app/bin:$PATH \
     TIPRING_SERVER__HOST=0.0.0.0
 COPY --from=build /app /app
 COPY ${CONFIG} /app/tipring.toml
-RUN useradd --system --create-home --uid 10001 tipring
+RUN useradd --create-home --uid 10001 tipring
 USER 10001
 WORKDIR /home/tipring
 EXPOSE 8080 9090
