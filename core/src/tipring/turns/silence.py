@@ -14,6 +14,8 @@ Remedy = Literal["nudge", "goodbye", "filler", "ask again", "apology"]
 Speak = Callable[[Remedy], Awaitable[None]]
 
 _NUDGES = 2
+# Seconds after which a model or a tool that is still at it is not waited for any longer.
+_LONGEST = 40.0
 _EXCUSES: dict[int, Remedy] = {1: "filler", 2: "ask again"}
 
 
@@ -37,6 +39,8 @@ class DeadAir:
         self._nudges = 0
         self._excuses = 0
         self._thinking = False
+        self._tools = 0
+        self._committed_at = 0.0
         self._over = False
         self._owes: Literal["caller", "agent"] | None = None
         self._deadline = 0.0
@@ -72,7 +76,10 @@ class DeadAir:
             case "agent.started":
                 self._nobody()
             case "agent.stopped":
-                self._answered() if self._floor.answer_owed else self._wait_for_caller()
+                if self._floor.answer_owed or self._tools:
+                    self._answered()
+                else:
+                    self._wait_for_caller()
             case "call.began":
                 self._wait_for_caller()
             case "speech.started":
@@ -83,16 +90,23 @@ class DeadAir:
             case "turn.started":
                 self._nobody()  # the court sees to it that a turn ends
             case "turn.committed":
-                self._nudges = self._excuses = 0
+                self._nudges = self._excuses = self._tools = 0
+                self._committed_at = asyncio.get_running_loop().time()
                 self._answered()
             case "llm.started" | "llm.ended":
                 self._thinking = event.name == "llm.started"
             case "tool.called":
-                self._nobody()
+                self._tools += 1
+                self._tool_moved()
             case "tool.done":
-                self._answered()
+                self._tools = max(0, self._tools - 1)
+                self._tool_moved()
             case "interruption":
                 self._over = False  # the caller has more to say after the goodbye
+
+    def _tool_moved(self) -> None:
+        if not self._floor.agent_audible:  # else the silence begins when it has spoken
+            self._answered()
 
     def _nobody(self) -> None:
         self._owes = None
@@ -122,17 +136,21 @@ class DeadAir:
             remedy = "nudge" if self._nudges <= _NUDGES else "goodbye"
             # Should the remedy itself be silent, the next one is due.
             self._set("caller", self._rules.nudge_again)
-        elif self._thinking and self._excuses:
-            # One filler is enough, and a model that is at it must not be asked a second time. It
-            # comes to an end: the ladder has its own deadlines, and says when it gives up.
+        elif (self._thinking or self._tools) and self._excuses and not self._waited_too_long():
+            # One filler is enough, and a model that is at it must not be asked a second time.
             self._answered()
             return
         else:
             self._excuses += 1
             remedy = _EXCUSES.get(self._excuses, "apology")
+            if self._waited_too_long():
+                remedy = "apology"
             if remedy == "apology":
                 self._floor.answer_owed = False
                 self._set("caller", self._rules.nudge_after)
             else:
                 self._answered()
         await self._remedy(remedy)
+
+    def _waited_too_long(self) -> bool:
+        return asyncio.get_running_loop().time() - self._committed_at > _LONGEST
