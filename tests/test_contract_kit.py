@@ -202,6 +202,7 @@ ALL = {
             "                return ProcessFrameResult.CONTINUE\n",
             "        if self._words:\n": "        if True:\n",
         },
+        knows={"settings": {"silence": 1.2}},
     ),
     "holds_less_than_it_claims": Wrong(
         kind="turn",

