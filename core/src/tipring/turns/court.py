@@ -29,13 +29,14 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameProcessorSetup
-from pipecat.turns.types import ProcessFrameResult, UserTurnSpeculation
+from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from pipecat.utils.time import time_now_iso8601
 
 from tipring.journal import Event, Journal
 from tipring.providers import TurnPlan
 from tipring.sections import Turns
+from tipring.turns.ahead import Ahead
 from tipring.turns.detector import Detector
 from tipring.turns.expecting import Expecting, Judgement, questions_for
 from tipring.turns.floor import Committed, Floor
@@ -48,10 +49,6 @@ _WORDLESS = 3.0
 _LAG = 1.0
 # Seconds after which a held turn is answered ahead: words that come in a burst ask once.
 _AHEAD = 0.05
-# Seconds in which a question that has been asked is sure to have reached the model.
-_SAME_MOMENT = 0.005
-# An answer that is withdrawn in the moment of the commit is heard of this much later at the most.
-_CROSSING = 0.25
 # After a detector has failed, silence alone ends a turn this late (Smart Turn's own cap).
 _SILENCE = 0.7
 
@@ -105,14 +102,11 @@ class Court(BaseUserTurnStopStrategy):
         self._late = False
         self._proposed_by: str | None = None
         self._held_because: str | None = None
-        self._speculation: UserTurnSpeculation | None = None
+        self._ahead = Ahead(self, journal)
         self._failed = False
         # What Pipecat's controller believes; it refuses to end a turn while it hears the caller.
         self._controller_hears = False
         self._verdict: ProposedUserStoppedSpeakingFrame | None = None
-        self._speculated_at = 0.0
-        self._refused: set[str] = set()
-        self._confirmed_at: float | None = None
         self._timers = Timers(self.create_task)
         self._expecting = Expecting(questions_for(language or words.language))
         journal.subscribe(self._follow)
@@ -150,9 +144,8 @@ class Court(BaseUserTurnStopStrategy):
         # What was not answered and is taken up again is judged as a whole.
         self._before = self._floor.unanswered
         self._said.clear()
-        self._refused.clear()
+        self._ahead.turn_began()
         self._interim = self._guess = ""
-        self._confirmed_at = None
         if self._late:
             # Words of the turn before: there was a silence already, and a proposal.
             self._voiced, self._proposed_by = True, "words"
@@ -166,7 +159,7 @@ class Court(BaseUserTurnStopStrategy):
         self._timers.stop_all()
         if self._open and not self._decided:
             self._decide("the host's time limit")
-            await self._withdraw("the turn was ended")
+            await self._ahead.withdraw("the turn was ended")
         self._open = self._armed = self._voiced = self._late = False
         self._floor.turn_open = False
         self._proposed_by = self._held_because = None
@@ -270,7 +263,7 @@ class Court(BaseUserTurnStopStrategy):
         if self._proposed_by:
             self._proposed_by = self._held_because = None
             self._journal.note("turn.resumed")
-        await self._withdraw("the caller went on")
+        await self._ahead.withdraw("the caller went on")
 
     # -- what the detector says ------------------------------------------------------------------
 
@@ -286,12 +279,11 @@ class Court(BaseUserTurnStopStrategy):
 
     async def speculated(self, by: str, text: str) -> None:
         """Let the model start unheard: the detector thinks that the caller may be done."""
-        if self._open and not self._decided:
-            await self._speculate(text)
+        await self._speculate(text)
 
     async def withdrew(self, by: str) -> None:
         """Drop the unheard answer: the detector takes it back."""
-        await self._withdraw("the detector took it back")
+        await self._ahead.withdraw("the detector took it back")
 
     async def detector_failed(self, by: str, error: str) -> None:
         """Let silence and words decide, in this turn already."""
@@ -373,61 +365,27 @@ class Court(BaseUserTurnStopStrategy):
         )
 
     async def _finalize(self) -> None:
-        speculation, self._speculation = self._speculation, None
-        if speculation and speculation.text == self._text():
-            self._confirmed_at = self._now()
+        if await self._ahead.confirm(self._text()):
             await self.trigger_user_turn_finalized(confirms_speculation=True)
-            return
-        if speculation:
-            self._speculation = speculation
-            await self._withdraw("the words changed")
-        await self.trigger_user_turn_stopped()
+        else:
+            await self.trigger_user_turn_stopped()
 
     async def _push(self, frame: Frame) -> None:
         frame.interruptible = False  # an interruption empties the queue that it goes through
         await self.push_frame(frame)
 
-    # -- the answer ahead ------------------------------------------------------------------------
-
     async def _speculate(self, text: str) -> None:
-        if text in self._refused or (self._speculation and self._speculation.text == text):
-            return
-        if not self._open or self._decided:
-            return
-        await self._withdraw("the words changed")
-        self._speculation = UserTurnSpeculation(text=text)
-        self._speculated_at = self._now()
-        self._journal.note("turn.speculated")
-        await self.trigger_user_turn_inference_triggered(speculation=self._speculation)
-
-    async def _withdraw(self, why: str) -> None:
-        if self._speculation is None:
-            return
-        self._speculation = None
-        self._journal.note("turn.withdrawn", why=why)
-        if self._now() - self._speculated_at < _SAME_MOMENT:
-            # A withdrawal overtakes other frames, and would miss the question it is to stop.
-            await asyncio.sleep(_SAME_MOMENT)
-        await self.trigger_user_turn_speculation_cancelled()
+        if self._open and not self._decided:
+            await self._ahead.ask(text)
 
     async def _answer_withdrawn(self) -> None:
-        """The model takes its unheard answer back: it wants a tool, or it has none.
-
-        A tool runs only for a turn that is committed, so the commit asks again.
-        """
-        if self._speculation is not None:
-            self._refused.add(self._speculation.text)
-            await self._withdraw("the answer needs the commit")
-        elif self._confirmed_at is not None and self._floor.answer_owed:
-            # It crossed with the commit, which asked for nothing more.
-            if self._now() - self._confirmed_at < _CROSSING:
-                await self._push(LLMRunFrame())
-            self._confirmed_at = None
+        if await self._ahead.taken_back() and self._floor.answer_owed:
+            await self._push(LLMRunFrame())
 
     def _follow(self, event: Event) -> None:
         match event.name:
             case "agent.said":
-                self._confirmed_at = None
+                self._ahead.heard()
                 self._expecting.agent_said(event.detail["text"])
             case "turn.committed":
                 self._expecting.caller_answered()

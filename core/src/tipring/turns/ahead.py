@@ -1,0 +1,89 @@
+"""The answer ahead: the model may begin before the turn is committed, unheard until it is."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipecat.turns.types import UserTurnSpeculation
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy
+
+from tipring.journal import Journal
+
+# Seconds in which a question that has been asked is sure to have reached the model.
+_SAME_MOMENT = 0.005
+# An answer that is withdrawn in the moment of the commit is heard of this much later at the most.
+_CROSSING = 0.25
+
+
+class Ahead:
+    """At most one unheard answer, behind Pipecat's speculation gate.
+
+    Args:
+        court: Whose events ask and withdraw.
+        journal: Where it is noted.
+    """
+
+    def __init__(self, court: BaseUserTurnStopStrategy, journal: Journal) -> None:
+        self._court = court
+        self._journal = journal
+        self._speculation: UserTurnSpeculation | None = None
+        self._asked_at = 0.0
+        self._refused: set[str] = set()
+        self._confirmed_at: float | None = None
+
+    def turn_began(self) -> None:
+        """Forget what the model refused in the turn before."""
+        self._refused.clear()
+        self._confirmed_at = None
+
+    def heard(self) -> None:
+        """The answer came out; it can no longer be taken back."""
+        self._confirmed_at = None
+
+    async def ask(self, text: str) -> None:
+        """Let the model begin, unless it is at this text or has refused it."""
+        if text in self._refused or (self._speculation and self._speculation.text == text):
+            return
+        await self.withdraw("the words changed")
+        self._speculation = UserTurnSpeculation(text=text)
+        self._asked_at = _now()
+        self._journal.note("turn.speculated")
+        await self._court.trigger_user_turn_inference_triggered(speculation=self._speculation)
+
+    async def confirm(self, text: str) -> bool:
+        """Keep the answer if it is one to this text; else withdraw it and say False."""
+        if self._speculation and self._speculation.text == text:
+            self._speculation, self._confirmed_at = None, _now()
+            return True
+        await self.withdraw("the words changed")
+        return False
+
+    async def withdraw(self, why: str) -> None:
+        """Drop the answer, if there is one."""
+        if self._speculation is None:
+            return
+        self._speculation = None
+        self._journal.note("turn.withdrawn", why=why)
+        if _now() - self._asked_at < _SAME_MOMENT:
+            # A withdrawal overtakes other frames, and would miss the question it is to stop.
+            await asyncio.sleep(_SAME_MOMENT)
+        await self._court.trigger_user_turn_speculation_cancelled()
+
+    async def taken_back(self) -> bool:
+        """The model takes its answer back: it wants a tool, or it has none.
+
+        A tool runs only for a turn that is committed, so the commit asks again.
+
+        Returns:
+            Whether it crossed with the commit, which asked for nothing more: ask now.
+        """
+        if self._speculation is not None:
+            self._refused.add(self._speculation.text)
+            await self.withdraw("the answer needs the commit")
+            return False
+        confirmed, self._confirmed_at = self._confirmed_at, None
+        return confirmed is not None and _now() - confirmed < _CROSSING
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
