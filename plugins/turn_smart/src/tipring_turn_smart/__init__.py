@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,16 @@ def _session(model: Path | None, threads: int) -> Any:
     return LocalSmartTurnAnalyzerV3(smart_turn_model_path=path, cpu_count=threads)._session
 
 
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Where inferences run: as many at once as there are cores.
+
+    A thread a call would let every call infer at once, each with its own 15 MB of buffers, which
+    ONNX keeps, and none of them sooner.
+    """
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="smart-turn")
+
+
 def _analyzer(settings: SmartSettings) -> LocalSmartTurnAnalyzerV3:
     from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
@@ -59,6 +71,10 @@ def _analyzer(settings: SmartSettings) -> LocalSmartTurnAnalyzerV3:
             BaseSmartTurn.__init__(self, params=SmartTurnParams(stop_secs=settings.stop_secs))
             self._log_data = False
             self._session = session
+
+        @property
+        def _model_executor(self) -> ThreadPoolExecutor:
+            return _threads()
 
         def _predict_endpoint(self, audio_array: Any) -> dict[str, Any]:
             verdict = super()._predict_endpoint(audio_array)
