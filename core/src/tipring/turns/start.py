@@ -145,7 +145,9 @@ class BargeIn(BaseUserTurnStartStrategy):
         if last is not None and asyncio.get_running_loop().time() - last.at < _SAME_MOMENT:
             # An interruption overtakes other frames, and would miss the question it is to stop.
             await asyncio.sleep(_SAME_MOMENT)
-        interrupts = self._floor.agent_audible or self._floor.answer_owed
+        floor = self._floor
+        # An apology may be on its way though no answer is owed any more.
+        interrupts = floor.agent_audible or floor.answer_owed or bool(floor.unanswered)
         if self._floor.agent_audible:
             self._journal.note("interruption", text=text)
         elif self._floor.answer_owed:
