@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(VENV)/bin
 CALL ?=
 
-.PHONY: help call serve test test-all lint types unit clean
+.PHONY: help call serve test test-all test-worker lint types unit fuzz clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,7 +37,19 @@ types: $(VENV)/.ready
 	$(RUN)/mypy
 
 unit: $(VENV)/.ready
-	$(RUN)/pytest $(PYTEST)
+	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" $(PYTEST)
+	$(RUN)/pytest -q -m line $(PYTEST)
+
+fuzz: $(VENV)/.ready  ## many more random calls than the tests play
+	$(RUN)/python -m tests.turns.fuzz
+
+worker/node_modules/.ready: worker/package-lock.json
+	cd worker && npm ci --no-audit --no-fund
+	@touch $@
+
+test-worker: $(VENV)/.ready worker/node_modules/.ready  ## the Worker, in real workerd
+	cd worker && npm run types
+	$(RUN)/pytest -q tests/worker
 
 test: lint types unit  ## lint, types and every test
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.line
+
 README = Path(__file__).parent.parent / "README.md"
 LATE = 50  # frames of some 2,500 that may be late before the machine is no telephone line
 

@@ -31,6 +31,8 @@ from tests.emulators.hearing import Script as Hearing
 from tests.emulators.socket import Fault
 from tests.told import Told
 
+pytestmark = pytest.mark.line
+
 SAID = ["I would like to book a table for tonight.", "For four people, please."]
 ANSWERS = ["Gladly. For how many people?", "A table for four. See you tonight."]
 
