@@ -37,19 +37,19 @@ types: $(VENV)/.ready
 	$(RUN)/mypy
 
 unit: $(VENV)/.ready
-	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" $(PYTEST)
+	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" --ignore tests/worker $(PYTEST)
 	$(RUN)/pytest -q -m line $(PYTEST)
 
 fuzz: $(VENV)/.ready  ## many more random calls than the tests play
 	$(RUN)/python -m tests.turns.fuzz
 
-worker/node_modules/.ready: worker/package-lock.json
+worker/node_modules/.ready: worker/package.json worker/package-lock.json
 	cd worker && npm ci --no-audit --no-fund
 	@touch $@
 
 test-worker: $(VENV)/.ready worker/node_modules/.ready  ## the Worker, in real workerd
 	cd worker && npm run types
-	$(RUN)/pytest -q tests/worker
+	$(RUN)/pytest -q -n 2 --dist loadfile tests/worker
 
 test: lint types unit  ## lint, types and every test
 
