@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(VENV)/bin
 CALL ?=
 
-.PHONY: help call serve test test-all test-worker lint types unit fuzz clean
+.PHONY: help call serve test test-all test-worker lint types unit quick fuzz clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,11 +37,15 @@ types: $(VENV)/.ready
 	$(RUN)/mypy
 
 unit: $(VENV)/.ready
-	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" --ignore tests/worker $(PYTEST)
+	TIPRING_FUZZ=2000 $(RUN)/pytest -q tests/turns/test_fuzz.py
+	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" --ignore tests/worker --ignore tests/turns/test_fuzz.py $(PYTEST)
 	$(RUN)/pytest -q -m line $(PYTEST)
 
+quick: $(VENV)/.ready  ## what runs in memory and on loopback within minutes
+	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line and not slow" --ignore tests/worker $(PYTEST)
+
 fuzz: $(VENV)/.ready  ## many more random calls than the tests play
-	$(RUN)/python -m tests.turns.fuzz
+	$(RUN)/python -m tests.turns.fuzz 20000
 
 worker/node_modules/.ready: worker/package.json worker/package-lock.json
 	cd worker && npm ci --no-audit --no-fund

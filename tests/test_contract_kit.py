@@ -30,6 +30,8 @@ from tipring.testing.contract import name_of, rules
 
 from tests.installed import install
 
+pytestmark = pytest.mark.slow
+
 CONTRACTS: dict[str, type[PluginContract]] = {
     "stt": SttContract,
     "turn": TurnContract,

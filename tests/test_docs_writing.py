@@ -18,6 +18,8 @@ from tests.contracts.beside import beside
 from tests.emulators.gateway import MODELS, GatewayEmulator
 from tests.installed import install
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[1] / "docs" / "plugins" / "writing.md"
 # A heading begins with a capital; a comment in a snippet that names a file does not.
 PARTS = re.split(r"^#{1,2} (?=[A-Z])", PAGE.read_text(), flags=re.M)[1:]

@@ -13,6 +13,8 @@ from tipring import hookspecs
 
 from tests.installed import install
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PLUGINS = {"turn.energy": "tipring-turn-energy", "observer.summary": "tipring-observer-summary"}
 

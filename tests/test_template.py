@@ -13,6 +13,8 @@ import pytest
 
 from tests.installed import install
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("stt", "turn", "llm", "tts", "observer")
 
 

@@ -9,6 +9,8 @@ from tipring.testing import SttContract
 from tests.contracts.beside import beside
 from tests.emulators.deepgram import DeepgramEmulator
 
+pytestmark = pytest.mark.slow
+
 
 class TestDeepgram(SttContract):
     plugin = "stt.deepgram"

@@ -9,6 +9,8 @@ from tipring.testing import TtsContract
 from tests.contracts.beside import beside
 from tests.emulators.elevenlabs import KEY, VOICE, ElevenLabs
 
+pytestmark = pytest.mark.slow
+
 
 class TestElevenLabs(TtsContract):
     plugin = "tts.elevenlabs"

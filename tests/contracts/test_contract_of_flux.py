@@ -9,6 +9,8 @@ from tipring.testing import TurnContract
 from tests.contracts.beside import beside
 from tests.emulators.flux import FluxEmulator
 
+pytestmark = pytest.mark.slow
+
 
 class TestFlux(TurnContract):
     plugin = "turn.flux"

@@ -11,6 +11,8 @@ from tests.contracts.beside import beside
 from tests.emulators.gateway import ACCOUNT, GATEWAY, KEYS, MODELS, TOKEN, GatewayEmulator
 from tests.emulators.gateway_streams import Call, Fault, Reply
 
+pytestmark = pytest.mark.slow
+
 BREAKS = {"max_tokens": 77}
 """By this setting the emulator knows whom to fail."""
 

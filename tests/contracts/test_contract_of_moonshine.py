@@ -1,6 +1,9 @@
 """The contract, kept by the embedded ears."""
 
+import pytest
 from tipring.testing import SttContract
+
+pytestmark = pytest.mark.slow
 
 
 class TestMoonshine(SttContract):

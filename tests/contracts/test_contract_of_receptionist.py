@@ -1,6 +1,9 @@
 """The contract, kept by the scripted receptionist."""
 
+import pytest
 from tipring.testing import LlmContract
+
+pytestmark = pytest.mark.slow
 
 
 class TestReceptionist(LlmContract):

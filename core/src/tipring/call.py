@@ -129,7 +129,8 @@ class PhoneCall:
         self._journal.note("hang_up", by=by)
         self._ended("agent hung up" if by == "silence" else by)
         goodbye = TTSSpeakFrame(self._config.agent.goodbye)
-        await self._line.worker.queue_frames([goodbye, FarewellFrame()])
+        for frame in (goodbye, FarewellFrame()):
+            await self._line.desk.queue_frame(frame)
 
     async def end(self, reason: str) -> None:
         """End the call at once.
@@ -173,7 +174,7 @@ class PhoneCall:
             self._journal.note("call.began", call=self.id, **line.names)
             if greeting := self._config.agent.greeting:
                 self._floor.greeting = True
-                await line.worker.queue_frame(TTSSpeakFrame(greeting))
+                await line.desk.queue_frame(TTSSpeakFrame(greeting))
 
         async def disconnected(*_: Any) -> None:
             await self.end("caller hung up")
@@ -215,10 +216,12 @@ class PhoneCall:
         """Say a phrase: by the voice, or, when the voice is down, past it."""
         if self._line is None:
             return
-        if self._line.tts.is_usable or not await self._line.player.speak(
+        if not self._line.tts.is_usable and await self._line.player.speak(
             text, append_to_context=remember
         ):
-            await self._line.worker.queue_frame(TTSSpeakFrame(text, append_to_context=remember))
+            self._journal.note("agent.said", text=text)
+        else:
+            await self._line.desk.queue_frame(TTSSpeakFrame(text, append_to_context=remember))
 
     async def _remedy(self, remedy: Remedy) -> None:
         agent = self._config.agent

@@ -94,6 +94,7 @@ class Line:
         worker: Runs the pipeline.
         ladder: The models.
         tts: The voice.
+        desk: Takes what the host itself says, behind the model, which may be thinking.
         player: Speaks phrases when the voice cannot.
         conversation: What has been said.
         names: Who does what in this call: ``stt``, ``turn``, ``llm``, ``tts``.
@@ -103,6 +104,7 @@ class Line:
     worker: PipelineWorker
     ladder: LadderLLMService
     tts: TTSService
+    desk: PhraseDesk
     player: PhrasePlayer
     conversation: Conversation
     names: dict[str, Any]
@@ -169,7 +171,7 @@ def assemble(
     ladder = LadderLLMService(
         rungs, system=config.agent.prompt, language=call.language, breakers=breakers
     )
-    player = PhrasePlayer(phrases)
+    desk, player = PhraseDesk(phrases), PhrasePlayer(phrases)
     court = Court(
         plan,
         by=turn.name,
@@ -178,6 +180,7 @@ def assemble(
         words=words,
         rules=config.turns,
         punctuates=punctuates,
+        language=call.language,
     )
     aggregators = LLMContextAggregatorPair(
         conversation,
@@ -210,7 +213,7 @@ def assemble(
                 aggregators.user(),
                 _DropCallerAudio(),
                 ladder,
-                PhraseDesk(phrases),
+                desk,
                 tts,
                 player,
                 ledger,
@@ -231,6 +234,7 @@ def assemble(
         worker=worker,
         ladder=ladder,
         tts=tts,
+        desk=desk,
         player=player,
         conversation=conversation,
         names={
