@@ -230,4 +230,4 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
         "assert not {'numpy', 'websockets', 'httpx', 'twilio'} & set(sys.modules); "
         "assert all(getattr(t, name) for name in t.__all__); assert dir(t) == sorted(t.__all__)"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True)
