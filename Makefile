@@ -53,7 +53,7 @@ worker/node_modules/.ready: worker/package.json worker/package-lock.json
 
 test-worker: $(VENV)/.ready worker/node_modules/.ready  ## the Worker, in real workerd
 	cd worker && npm run types
-	$(RUN)/pytest -q -n 2 --dist loadfile tests/worker
+	$(RUN)/pytest -q tests/worker
 
 test: lint types unit  ## lint, types and every test
 
