@@ -114,16 +114,14 @@ async def _hold(
                 )
             )
             url, token, control = host.url, host.auth_token, host.control_url
-        results = await asyncio.gather(
-            *(_one(script, url, token, show if calls == 1 else None) for _ in range(calls))
-        )
+        results = await asyncio.gather(*(_one(script, url, token) for _ in range(calls)))
         if control:
             show.figures(calls, await _stats(control))
     return show.summary(results)
 
 
 async def _one(
-    script: Script, url: str, token: str, show: _Show | None
+    script: Script, url: str, token: str
 ) -> tuple[list[CallerTurn], list[str], Phone | None]:
     """Hold one call: its turns, what was wrong with it, and the phone."""
     from tipring.testing import CallFailed, run
@@ -131,14 +129,9 @@ async def _one(
     wrong: list[str] = []
     turns: list[CallerTurn] = []
 
-    def done(turn: CallerTurn) -> None:
-        turns.append(turn)
-        if show:
-            show.turn(turn)
-
     try:
         async with _dialled(url, token) as phone:
-            await run(phone, script, on_turn=done)
+            await run(phone, script, on_turn=turns.append)
     except (CallFailed, OSError) as error:
         return turns, [str(error)], None
     except TipringError as error:
@@ -248,9 +241,6 @@ class _Show:
         """Of many calls at once nothing is printed but what goes wrong."""
         if event["event"] in ("detector.failed", "problem"):
             self.event(event)
-
-    def turn(self, turn: CallerTurn) -> None:
-        """A turn is complete. The table at the end tells of it."""
 
     def figures(self, calls: int, figures: Mapping[str, Any]) -> None:
         print(f"\n{calls} call{'s at once' * (calls > 1)} in one process")
