@@ -70,4 +70,4 @@ async def test_several_calls_at_once_are_all_answered() -> None:
         pytest.skip("frames were late: this machine is too busy for three calls")
     assert code == 0, told["calls"]
     assert [len(call["turns"]) for call in told["calls"]] == [1, 1, 1]
-    assert told["host"]["calls"] in (0, 1, 2, 3) and told["host"]["rss_mb"] > 0
+    assert told["host"]["rss_mb"] > 0
