@@ -293,7 +293,8 @@ export class VoiceContainer extends Container<Env> {
   }
 
   override async onActivityExpired(): Promise<void> {
-    if (this.record.config && !this.record.ended) await this.end("idle");
+    // Of a call that is over, the end stops the container; another SIGTERM would come on top of that one.
+    if (this.record.config) await this.end("idle");
     else await this.stop();
   }
 
