@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from tipring.errors import ConfigError
 from tipring.providers import KINDS, Settings
-from tipring.sections import Agent, Limits, Record, Server, Turns, Twilio, Use
+from tipring.sections import Agent, Ladder, Limits, Record, Server, Turns, Twilio, Use
 from tipring.settings import Mistakes, Value, did_you_mean, secret_env, settle, tell
 
 __all__ = ["NAME", "SECTIONS", "Config", "Mistakes", "Value", "load"]
@@ -27,6 +27,7 @@ SECTIONS: Mapping[str, type[Settings]] = MappingProxyType(
     {
         "use": Use,
         "agent": Agent,
+        "ladder": Ladder,
         "turns": Turns,
         "limits": Limits,
         "server": Server,
@@ -54,6 +55,7 @@ class Config:
     Attributes:
         use: Which providers are used.
         agent: Who answers.
+        ladder: How long a rung has.
         turns: The rules of who may speak.
         limits: How much one process takes on.
         server: Where the host listens.
@@ -68,6 +70,7 @@ class Config:
 
     use: Use
     agent: Agent
+    ladder: Ladder
     turns: Turns
     limits: Limits
     server: Server

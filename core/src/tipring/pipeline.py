@@ -169,7 +169,13 @@ def assemble(
     )
     conversation = Conversation(tools=[hang_up])
     ladder = LadderLLMService(
-        rungs, system=config.agent.prompt, language=call.language, breakers=breakers
+        rungs,
+        system=config.agent.prompt,
+        language=call.language,
+        commit_within=config.ladder.commit_within,
+        idle_within=config.ladder.idle_within,
+        hedge_after=config.ladder.hedge_after,
+        breakers=breakers,
     )
     desk, player = PhraseDesk(phrases), PhrasePlayer(phrases)
     court = Court(

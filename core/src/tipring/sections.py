@@ -50,6 +50,23 @@ class Agent(Settings):
     language: str = Field("en", description="The language of the conversation, a BCP 47 tag.")
 
 
+class Ladder(Settings):
+    """How long a rung has before the next one is asked. All times are seconds."""
+
+    commit_within: float = Field(
+        8.0, gt=0, le=60, description="What a rung has for its first whole sentence."
+    )
+    idle_within: float = Field(
+        8.0, gt=0, le=60, description="From one sentence to the next, once an answer has begun."
+    )
+    hedge_after: float | None = Field(
+        None,
+        gt=0,
+        le=60,
+        description="Silence after which the next rung starts beside a silent one. Unset: never.",
+    )
+
+
 class Turns(Settings):
     """The rules of who may speak. All times are seconds."""
 
