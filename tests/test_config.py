@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
-from tipring.config import Config, Mistakes, load
+from tipring.config import SECTIONS, Config, Mistakes, load
 from tipring.errors import ConfigError
+from tipring.written import TABLES
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -206,3 +207,7 @@ def test_no_file_whatever_is_in_it_ends_in_a_traceback(
         load(path, {})
     except ConfigError as error:
         assert error.fix
+
+
+def test_every_section_is_a_table_that_may_be_written() -> None:
+    assert TABLES == tuple(SECTIONS)

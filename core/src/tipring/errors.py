@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class TipringError(Exception):
     """A problem told as three things: where it is, what is wrong, what mends it.
@@ -33,3 +35,11 @@ class ConfigError(TipringError):
 
 class PluginError(TipringError):
     """A plugin could not be loaded, declared, configured or built. The host goes on without it."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give ``; did you mean "smart"?`` for a near miss, or nothing."""
+    import difflib  # only for who made a mistake
+
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""

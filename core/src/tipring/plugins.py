@@ -21,9 +21,8 @@ import pluggy
 from tipring import hookspecs
 from tipring.config import switch
 from tipring.discovery import Found, a, check_host, discover, said
-from tipring.errors import ConfigError, PluginError
+from tipring.errors import ConfigError, PluginError, did_you_mean
 from tipring.providers import Call, Llm, Provider, Settings, Stt, Tts, Turn
-from tipring.settings import did_you_mean
 from tipring.timebox import Late, within
 
 if TYPE_CHECKING:

@@ -24,15 +24,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tipring.written import KINDS as KINDS
+
 if TYPE_CHECKING:
     from pipecat.audio.vad.vad_analyzer import VADAnalyzer
     from pipecat.processors.aggregators.llm_context import LLMContext
     from pipecat.services.stt_service import STTService
     from pipecat.services.tts_service import TTSService
     from pipecat.turns.user_stop import BaseUserTurnStopStrategy
-
-KINDS = ("stt", "turn", "llm", "tts")
-"""The four kinds of provider, in the order in which a call meets them."""
 
 
 class Settings(BaseModel):

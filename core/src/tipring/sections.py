@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from tipring.providers import Settings, secret
+from tipring.written import USE
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -18,11 +19,13 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 class Use(Settings):
     """Which providers are used, each a name or a list in order of preference."""
 
-    stt: Names = Field(("moonshine",), description="Who hears the caller.")
-    turn: Names = Field(("smart",), description="Who proposes that the caller is done.")
-    llm: Names = Field(("receptionist",), description="The ladder, top rung first.")
-    tts: Names = Field(("hibari",), description="Who speaks for the agent.")
-    observers: tuple[str, ...] = Field((), description="Who watches calls from the side.")
+    stt: Names = Field(USE["stt"], description="Who hears the caller.")
+    turn: Names = Field(USE["turn"], description="Who proposes that the caller is done.")
+    llm: Names = Field(USE["llm"], description="The ladder, top rung first.")
+    tts: Names = Field(USE["tts"], description="Who speaks for the agent.")
+    observers: tuple[str, ...] = Field(
+        USE["observers"], description="Who watches calls from the side."
+    )
 
 
 class Agent(Settings):

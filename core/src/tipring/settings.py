@@ -6,7 +6,6 @@ same words.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from tipring.errors import ConfigError, PluginError
+from tipring.errors import ConfigError, PluginError, did_you_mean
 from tipring.providers import Settings
+from tipring.written import Value
 
 S = TypeVar("S", bound=Settings)
 
@@ -43,19 +43,6 @@ class Mistakes(ConfigError):
 
 class MissingSecret(PluginError):
     """A secret that a provider needs is not in the environment."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """A value and where it came from.
-
-    Attributes:
-        value: The value; a secret is a ``SecretStr`` and prints as stars.
-        source: ``tipring.toml line 12``, ``$TIPRING_TURN`` or ``default``.
-    """
-
-    value: Any
-    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +74,6 @@ def tell(errors: Iterable[ConfigError]) -> ConfigError:
         e for error in errors for e in (error.errors if isinstance(error, Mistakes) else [error])
     ]
     return every[0] if len(every) == 1 else Mistakes(every)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give ``; did you mean "smart"?`` for a near miss, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:

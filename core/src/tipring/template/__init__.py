@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from tipring.config import NAME
 from tipring.discovery import GROUPS
-from tipring.errors import ConfigError
-from tipring.settings import did_you_mean
+from tipring.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
