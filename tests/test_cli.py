@@ -43,7 +43,7 @@ def tipring(
 
 def test_listing_plugins_imports_none_of_them_nor_pipecat(installed: Site) -> None:
     installed.add("turn", "loud", "raise SystemExit('imported')")
-    heavy = "('pipecat', 'uvicorn', 'fastapi', 'numpy', 'loguru', 'fake_', 'tipring_')"
+    heavy = "('pipecat', 'pydantic', 'packaging', 'pluggy', 'loguru', 'fake_', 'tipring_')"
     done = tipring(
         installed,
         "plugins",
@@ -87,6 +87,27 @@ def test_one_plugin_is_shown_with_its_settings_and_no_secret(installed: Site) ->
     assert "stop_secs number 0.1 to 2 = 0.7 How long." in words
     assert "key secret, optional $ACME_KEY (set) The Acme key." in words
     assert "f00dcafe" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "use, told", [('trun = "end"', '"trun" is not a setting'), ("turn = 7", "7 is not a list")]
+)
+def test_listing_tells_what_is_wrong_with_the_names_in_use(
+    installed: Site, use: str, told: str
+) -> None:
+    (installed.folder.parent / "tipring.toml").write_text(f"[use]\n{use}\n")
+    done = tipring(installed, "plugins", TIPRING_TURN="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+
+
+def test_an_observer_is_shown_although_it_has_nothing_to_set(installed: Site) -> None:
+    source = "from tipring.hookspecs import hookimpl\n@hookimpl\ndef observe_call(): return []"
+    installed.add("observer", "eyes", source)
+    done = tipring(installed, "plugins", "show", "observer.eyes")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("observer.eyes   fake-observer-eyes 1.0   imported in ")
+    assert second == "  nothing to set"
 
 
 def test_the_configuration_is_shown_with_sources_and_without_secrets(installed: Site) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from tipring.discovery import Found, Installed
 from tipring.errors import ConfigError, PluginError
 from tipring.plugins import Plugins
 from tipring.providers import Call
@@ -168,10 +170,21 @@ def test_a_plugin_for_another_host_is_refused_before_it_is_imported(
     assert plugins.obstacle(plugins.find("turn", "old")) is not None
 
 
-@pytest.mark.parametrize("need", ["tipring", "tipring>=9; extra == 'later'", "not ! a need"])
+@pytest.mark.parametrize(
+    "need", ["tipring", "tipring>=9; extra == 'later'", "not ! a need", "tipring-turn-x>=9"]
+)
 def test_what_does_not_exclude_this_host_is_let_in(installed: Site, need: str) -> None:
     installed.add("turn", "fine", requires=[need])
     assert installed.plugins().load("turn", "fine").name == "fine"
+
+
+@pytest.mark.parametrize("operator", [">=", "<=", ">", "<", "==", "!=", "~="])
+@pytest.mark.parametrize("version", ["0.0", "0.1", "0.1.0", "0.1.0.1", "0.2", "0.10", "1.0"])
+def test_a_requirement_means_what_it_means_to_an_installer(operator: str, version: str) -> None:
+    need = f"TIPRING {operator} {version}"
+    one = Found(kind="turn", name="x", dist="x", version="1", module="x", requires=(need,))
+    refused = Installed([one]).obstacle(one) is not None
+    assert refused is not SpecifierSet(f"{operator}{version}").contains("0.1.0")
 
 
 def test_a_plugin_that_is_not_installed_is_the_users_mistake(installed: Site) -> None:

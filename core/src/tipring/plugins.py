@@ -20,7 +20,7 @@ import pluggy
 
 from tipring import hookspecs
 from tipring.config import switch
-from tipring.discovery import Found, a, check_host, discover, said
+from tipring.discovery import Found, Installed, a, check_host, discover, said
 from tipring.errors import ConfigError, PluginError, did_you_mean
 from tipring.providers import Call, Llm, Provider, Settings, Stt, Tts, Turn
 from tipring.timebox import Late, within
@@ -38,16 +38,10 @@ _DECLARATIONS: Mapping[str, type[Provider[Any]]] = {
     "llm": Llm,
     "tts": Tts,
 }
-_OURS = {
-    "stt": ("deepgram", "moonshine"),
-    "turn": ("smart", "flux"),
-    "llm": ("gateway", "receptionist"),
-    "tts": ("elevenlabs", "hibari"),
-}
 _MOST = 100  # declarations of one plugin; a generator without an end must not hang the boot
 
 
-class Plugins:
+class Plugins(Installed):
     """What is installed, and what of it was loaded.
 
     Args:
@@ -65,8 +59,7 @@ class Plugins:
         trace: bool = False,
         patience: float = 30.0,
     ) -> None:
-        self._found = tuple(sorted(found, key=lambda one: (one.kind, one.name, one.dist)))
-        self.problems = tuple(problems)
+        super().__init__(found, problems=problems)
         self._trace = trace
         self._patience = patience
         self._manager = pluggy.PluginManager("tipring")
@@ -88,33 +81,6 @@ class Plugins:
         found, problems = discover(path)
         trace = switch(os.environ if environ is None else environ, "TIPRING_TRACE_PLUGINS")
         return cls(found, problems=problems, trace=trace)
-
-    def found(self, kind: str) -> tuple[Found, ...]:
-        """What is installed of a kind, by name. Imports nothing."""
-        return tuple(one for one in self._found if one.kind == kind)
-
-    def find(self, kind: str, name: str, *, dist: str | None = None) -> Found:
-        """The one plugin of this kind and name.
-
-        Args:
-            kind: Its kind.
-            name: Its name.
-            dist: Only look in this distribution.
-
-        Raises:
-            ConfigError: There is none.
-            PluginError: There are two.
-        """
-        same = [one for one in self.found(kind) if one.name == name and dist in (None, one.dist)]
-        if not same:
-            raise self._unknown(kind, name)
-        if len(same) > 1:
-            raise PluginError(
-                f"{kind}.{name}",
-                "two distributions offer it: " + " and ".join(one.source for one in same),
-                f"uninstall one of them: pip uninstall {same[-1].dist}",
-            )
-        return same[0]
 
     def load(self, kind: str, name: str, *, dist: str | None = None) -> Provider[Any]:
         """Import one plugin and take its declaration.
@@ -139,15 +105,6 @@ class Plugins:
         if isinstance(known, PluginError):
             raise PluginError(known.where, known.what, known.fix)
         return known
-
-    def obstacle(self, one: Found) -> PluginError | None:
-        """What is known to be in a plugin's way without importing it, if anything."""
-        try:
-            self.find(one.kind, one.name)
-            check_host(one)
-        except PluginError as error:
-            return error
-        return None
 
     def cost(self, kind: str, name: str) -> float | None:
         """Seconds it took to import a plugin, or None when it was not."""
@@ -191,20 +148,6 @@ class Plugins:
             except (ConfigError, PluginError) as error:
                 log.error("an observer is left out of the call: %s", error)
         return watching
-
-    def _unknown(self, kind: str, name: str) -> ConfigError:
-        known = [one.name for one in self.found(kind)]
-        elsewhere = [one for one in self._found if one.name == name]
-        what = f'no {kind} plugin "{name}" is installed'
-        if name in _OURS.get(kind, ()):
-            fix = f"pip install tipring-{kind}-{name}"
-        elif elsewhere:
-            what += f"; it is a plugin of another kind: {elsewhere[0].kind}"
-            fix = "installed are: " + (", ".join(known) or f"none of kind {kind}")
-        else:
-            what += did_you_mean(name, [*known, *_OURS.get(kind, ())])
-            fix = "installed are: " + (", ".join(known) or f"none of kind {kind}")
-        return ConfigError(f"{kind}.{name}", what, fix)
 
     def _fetch(self, one: Found) -> Any:
         """Import a plugin and register it, after its own word on which host it is for."""

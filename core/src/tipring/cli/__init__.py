@@ -9,12 +9,14 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from tipring.config import Config, load
 from tipring.errors import ConfigError, TipringError
+
+if TYPE_CHECKING:
+    from tipring.config import Config
 
 _SUBCOMMANDS = {
     "call": "Hold a call with the emulated phone.",
@@ -93,6 +95,8 @@ def configured(ctx: click.Context) -> Config:
     Raises:
         ConfigError: It cannot be followed.
     """
+    from tipring.config import load
+
     return load(ctx.find_object(Path))
 
 

@@ -1,10 +1,14 @@
-"""``tipring plugins``: what is installed and what is in use."""
+"""``tipring plugins``: what is installed and what is in use.
+
+The list is what people wait for, so it loads next to nothing; each subcommand imports its own.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +17,14 @@ import click
 
 from tipring.cli import configured
 from tipring.cli.table import columns
-from tipring.config import Config
-from tipring.discovery import GROUPS, Found
+from tipring.discovery import GROUPS, Found, Installed
 from tipring.errors import ConfigError, PluginError
-from tipring.plugins import Plugins
-from tipring.providers import KINDS, Llm, Provider, Turn
-from tipring.settings import Setting, describe
+from tipring.written import KINDS, Written, read
 
 if TYPE_CHECKING:
+    from tipring.config import Config
+    from tipring.providers import Provider
+    from tipring.settings import Setting
     from tipring.testing import Finding, PluginContract
 
 
@@ -31,13 +35,19 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """Show what is installed and what is in use. Imports none of it."""
     if ctx.invoked_subcommand is not None:
         return
-    config = configured(ctx)
-    plugins = Plugins.discover()
-    rows = [_row(config, plugins, one) for kind in GROUPS for one in plugins.found(kind)]
-    rows += _missing(config, plugins)
+    path = ctx.find_object(Path)
+    written = read(path)
+    names = written.names()
+    if names is None:
+        configured(ctx)  # tells what is wrong with it
+        names = written.names() or {}
+    installed = Installed.look()
+    uses = _uses(written, names)
+    rows = [_row(uses, installed, one) for kind in GROUPS for one in installed.found(kind)]
+    rows += _missing(uses, installed)
     rows.sort(key=lambda row: GROUPS.index(row["kind"]))
     if as_json:
-        problems = [_problem(error) for error in plugins.problems]
+        problems = [_problem(error) for error in installed.problems]
         click.echo(json.dumps({"plugins": rows, "problems": problems}, indent=2))
         return
     lines = [("KIND", "NAME", "FROM", "IN USE")]
@@ -48,7 +58,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         shown = row["kind"]
     click.echo(columns(lines))
     told = [row["problem"] for row in rows if row["problem"]]
-    told += [_problem(error) for error in plugins.problems]
+    told += [_problem(error) for error in installed.problems]
     for problem in told:
         click.echo(f"FAIL  {problem['where']}: {problem['what']}\n      fix:  {problem['fix']}")
 
@@ -60,34 +70,42 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def show(ctx: click.Context, which: str, as_json: bool) -> None:
     """Show the settings of one plugin, for example turn.smart. Imports that one."""
     from tipring.cli.logs import attend
+    from tipring.plugins import Plugins
+    from tipring.settings import describe
 
     kind, _, name = which.partition(".")
-    if kind not in KINDS or not name:
+    if kind not in GROUPS or not name:
         raise click.UsageError(
-            f'"{which}" is not KIND.NAME: the kinds are {", ".join(KINDS)}, as in turn.smart'
+            f'"{which}" is not KIND.NAME: the kinds are {", ".join(GROUPS)}, as in turn.smart'
         )
     config = configured(ctx)
     attend(os.environ)
     plugins = Plugins.discover()
-    name = str(config.provider(kind, name).get("plugin", name))
+    settings: tuple[Setting, ...] = ()
+    summary, remarks = "", []
+    if kind == "observer":
+        plugins.watch(name)  # it declares nothing: it is asked once a call
+    else:
+        name = str(config.provider(kind, name).get("plugin", name))
+        provider = plugins.load(kind, name)
+        settings = describe(provider.settings)
+        summary, remarks = provider.summary, _remarks(provider)
     found = plugins.find(kind, name)
-    provider = plugins.load(kind, name)
     cost = plugins.cost(kind, name) or 0.0
-    settings = describe(provider.settings)
     if as_json:
         told: dict[str, Any] = {"kind": kind, "name": name, "dist": found.dist}
-        told |= {"version": found.version, "module": found.module, "summary": provider.summary}
-        told |= {"remarks": _remarks(provider), "import_ms": round(cost * 1000, 1)}
+        told |= {"version": found.version, "module": found.module, "summary": summary}
+        told |= {"remarks": remarks, "import_ms": round(cost * 1000, 1)}
         told["settings"] = [
             asdict(one) | ({"set": _is_set(config, one)} if one.secret_env else {})
             for one in settings
         ]
         click.echo(json.dumps(told, indent=2))
         return
-    remarks = "".join(f"   {remark}" for remark in _remarks(provider))
-    click.echo(f"{kind}.{name}   {found.source}{remarks}   imported in {cost * 1000:.0f} ms")
-    if provider.summary:
-        click.echo(f"  {provider.summary}")
+    header = [f"{kind}.{name}", found.source, *remarks, f"imported in {cost * 1000:.0f} ms"]
+    click.echo("   ".join(header))
+    if summary:
+        click.echo(f"  {summary}")
     if not settings:
         click.echo("  nothing to set")
     rows = [("  " + one.name, *_facts(config, one), one.description) for one in settings]
@@ -132,7 +150,7 @@ def test(ctx: click.Context, which: str, as_json: bool) -> None:
     attend(os.environ)
     told: list[dict[str, Any]] = []
     states: list[str] = []
-    for one in _meant(Plugins.discover(), which):
+    for one in _meant(Installed.look(), which):
         if not as_json:
             click.echo(f"{one.where}   {one.source}")
         for finding in examine(_contract(config, one)):
@@ -155,12 +173,12 @@ def _tell_finding(finding: Finding) -> None:
         click.echo(f"        fix:  {finding.fix}")
 
 
-def _meant(plugins: Plugins, which: str) -> list[Found]:
+def _meant(installed: Installed, which: str) -> list[Found]:
     """The plugin of that name, or all of that distribution."""
     kind, dot, name = which.partition(".")
     if dot and kind in GROUPS:
-        return [plugins.find(kind, name)]
-    every = [one for kind in GROUPS for one in plugins.found(kind)]
+        return [installed.find(kind, name)]
+    every = [one for kind in GROUPS for one in installed.found(kind)]
     if of := [one for one in every if one.dist == which]:
         return of
     raise ConfigError(
@@ -202,6 +220,8 @@ def _is_set(config: Config, one: Setting) -> bool:
 
 
 def _remarks(provider: Provider[Any]) -> list[str]:
+    from tipring.providers import Llm, Turn
+
     remarks = []
     if isinstance(provider, Turn) and provider.transcribes:
         remarks.append("replaces stt")
@@ -210,46 +230,50 @@ def _remarks(provider: Provider[Any]) -> list[str]:
     return remarks
 
 
-def _row(config: Config, plugins: Plugins, one: Found) -> dict[str, Any]:
-    obstacle = plugins.obstacle(one)
+def _uses(
+    written: Written, names: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, str], list[str]]:
+    """How each plugin in use is used, by kind and name: as what, or as whose fallback."""
+    uses: dict[tuple[str, str], list[str]] = {}
+    for kind in KINDS:
+        for at, name in enumerate(names[kind]):
+            plugin = written.plugin(kind, name)
+            how = f"rung {at + 1}" if kind == "llm" else "fallback" if at else "yes"
+            use = how if name == plugin else f"{how} as {name}"
+            uses.setdefault((kind, plugin), []).append(use)
+    return uses | {("observer", name): ["yes"] for name in names["observers"]}
+
+
+def _row(
+    uses: Mapping[tuple[str, str], list[str]], installed: Installed, one: Found
+) -> dict[str, Any]:
+    obstacle = installed.obstacle(one)
+    last = "last resort" if (one.kind, one.name) == ("turn", "vad") else "no"
+    use = ", ".join(uses.get((one.kind, one.name), [last]))
     return {
         "kind": one.kind,
         "name": one.name,
         "dist": one.dist,
         "version": one.version,
         "module": one.module,
-        "use": _use(config, one.kind, one.name) + (", broken" if obstacle else ""),
+        "use": use + (", broken" if obstacle else ""),
         "problem": _problem(obstacle) if obstacle else None,
     }
 
 
-def _use(config: Config, kind: str, plugin: str) -> str:
-    """How a plugin is used: as what, or as whose fallback."""
-    if kind == "observer":
-        return "yes" if plugin in config.use.observers else "no"
-    uses = []
-    for at, name in enumerate(config.names(kind)):
-        if config.provider(kind, name).get("plugin", name) == plugin:
-            how = f"rung {at + 1}" if kind == "llm" else "fallback" if at else "yes"
-            uses.append(how if name == plugin else f"{how} as {name}")
-    return ", ".join(uses) or ("last resort" if (kind, plugin) == ("turn", "vad") else "no")
-
-
-def _missing(config: Config, plugins: Plugins) -> list[dict[str, Any]]:
+def _missing(
+    uses: Mapping[tuple[str, str], list[str]], installed: Installed
+) -> list[dict[str, Any]]:
     """What is in use and not installed."""
     rows = []
-    for kind in GROUPS:
-        names = config.use.observers if kind == "observer" else config.names(kind)
-        for name in names:
-            plugin = str(config.provider(kind, name).get("plugin", name))
-            try:
-                plugins.find(kind, plugin)
-            except ConfigError as error:
-                row = {"kind": kind, "name": plugin, "dist": "", "version": "", "module": ""}
-                use = _use(config, kind, plugin)
-                rows.append(row | {"use": use, "problem": _problem(error)})
-            except PluginError:
-                continue  # two of one name: told beside each of them
+    for (kind, plugin), use in uses.items():
+        try:
+            installed.find(kind, plugin)
+        except ConfigError as error:
+            row = {"kind": kind, "name": plugin, "dist": "", "version": "", "module": ""}
+            rows.append(row | {"use": ", ".join(use), "problem": _problem(error)})
+        except PluginError:
+            continue  # two of one name: told beside each of them
     return rows
 
 
