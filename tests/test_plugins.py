@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -306,15 +307,30 @@ def test_observers_are_asked_once_a_call_and_one_that_raises_is_left_out(
     assert len(caplog.records) == 3
 
 
-def test_tracing_tells_who_answered_what(
+def test_tracing_tells_who_answered_what_and_when(
     installed: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     installed.add("turn", "seen")
-    plugins = Plugins.discover([str(installed.folder)], environ={"TIPRING_TRACE_PLUGINS": "1"})
+    installed.add("observer", "eyes", OBSERVER.replace("BODY", "yield Sees(call)"))
+    path = [str(installed.folder)]
+    plugins = Plugins.discover(path, environ={"TIPRING_TRACE_PLUGINS": "1"})
     plugins.load("turn", "seen")
-    told = capsys.readouterr().err
-    assert "turn.seen (fake-turn-seen 1.0) import" in told
-    assert "register_turn" in told and "-> seen" in told
+    plugins.observers(["eyes"], Call(id="CA1"))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("plugins: ")]
+    at = r"plugins: \d\d:\d\d:\d\d\.\d{3}"
+    for line, rest in zip(
+        told,
+        (
+            r"turn\.seen \(fake-turn-seen 1\.0\) import \S+ \d+\.\d ms",
+            r"turn\.seen \(fake-turn-seen 1\.0\) register_turn \d+\.\d ms -> seen",
+            r"observer\.eyes \(fake-observer-eyes 1\.0\) import \S+ \d+\.\d ms",
+            r"observer\.eyes \(fake-observer-eyes 1\.0\) observe_call \d+\.\d ms -> Sees",
+        ),
+        strict=True,
+    ):
+        assert re.fullmatch(f"{at} {rest}", line), line
+    Plugins.discover(path, environ={}).load("turn", "seen")
+    assert "plugins: " not in capsys.readouterr().err
 
 
 def test_finding_and_loading_import_nothing_that_nobody_chose(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -47,7 +48,7 @@ class Plugins(Installed):
     Args:
         found: The plugins there are.
         problems: What went wrong in finding them.
-        trace: Whether to tell on stderr who answered what, and how long it took.
+        trace: Whether to tell on stderr who answered what, when, and how long it took.
         patience: Seconds one plugin may take to be imported and to declare.
     """
 
@@ -269,7 +270,8 @@ class Plugins(Installed):
             names = "".join(
                 f" {getattr(item, 'name', type(item).__name__)}" for item in answers or ()
             )
-            line = f"plugins: {one.where} ({one.source}) {what} {seconds * 1000:.1f} ms"
+            at = datetime.now().strftime("%H:%M:%S.%f")[:-3]
+            line = f"plugins: {at} {one.where} ({one.source}) {what} {seconds * 1000:.1f} ms"
             print(line + (f" ->{names}" if names else ""), file=sys.stderr)
 
 
