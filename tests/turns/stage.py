@@ -43,7 +43,7 @@ from tipring.sections import Turns
 from tipring.turns.court import Court
 from tipring.turns.floor import Floor
 from tipring.turns.silence import DeadAir, Remedy
-from tipring.turns.start import AgentVoice, BargeIn, OpenerGate
+from tipring.turns.start import start_rules
 from tipring.turns.words import words_for
 from tipring.watch import Watch
 
@@ -150,16 +150,9 @@ class Stage:
             self.conversation,
             user_params=LLMUserAggregatorParams(
                 user_turn_strategies=UserTurnStrategies(
-                    start=[
-                        AgentVoice(floor=floor, journal=journal, vad=None),
-                        OpenerGate(
-                            floor=floor,
-                            journal=journal,
-                            words=words,
-                            grace=self.rules.opener_grace,
-                        ),
-                        BargeIn(floor=floor, journal=journal, words=words),
-                    ],
+                    start=start_rules(
+                        floor=floor, journal=journal, words=words, rules=self.rules, vad=None
+                    ),
                     stop=[self.court],
                 ),
                 user_turn_stop_timeout=plan.patience + self.rules.hold + 5.0,

@@ -37,7 +37,7 @@ from tipring.speech.player import PhraseDesk, PhrasePlayer
 from tipring.speech.speakable import speaker
 from tipring.turns.court import Court
 from tipring.turns.floor import Floor
-from tipring.turns.start import AgentVoice, BargeIn, OpenerGate
+from tipring.turns.start import start_rules
 from tipring.turns.words import words_for
 from tipring.watch import Watch
 
@@ -193,16 +193,9 @@ def assemble(
         user_params=LLMUserAggregatorParams(
             vad_analyzer=plan.vad,
             user_turn_strategies=UserTurnStrategies(
-                start=[
-                    AgentVoice(floor=floor, journal=journal, vad=plan.vad),
-                    OpenerGate(
-                        floor=floor,
-                        journal=journal,
-                        words=words,
-                        grace=config.turns.opener_grace,
-                    ),
-                    BargeIn(floor=floor, journal=journal, words=words),
-                ],
+                start=start_rules(
+                    floor=floor, journal=journal, words=words, rules=config.turns, vad=plan.vad
+                ),
                 stop=[court],
             ),
             # The court ends every turn that has a word in it; this is for what nobody thought of.

@@ -85,6 +85,24 @@ class Turns(Settings):
     opener_grace: float = Field(
         2.5, ge=0, le=10, description="When a hello during the greeting is answered after it."
     )
+    answer_overlap: float = Field(
+        0.6,
+        ge=0,
+        le=5,
+        description='How long before the end of the agent\'s question a "yes" over it may begin.',
+    )
+    resume_after: float = Field(
+        1.0,
+        ge=0,
+        le=10,
+        description="When an agent that was stopped for nothing goes on. 0: it does not.",
+    )
+    dictation: float = Field(
+        3.0, ge=0, le=15, description="How long a pause inside a dictated number may last."
+    )
+    spelling: float = Field(
+        2.0, ge=0, le=15, description="How long a pause between letters, or parts of a date, may."
+    )
 
 
 class Limits(Settings):

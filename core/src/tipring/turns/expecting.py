@@ -72,7 +72,7 @@ class Questions:
         if not words:
             return None
         wants = any(_within(words, phrase) for phrase in self.requests)
-        question = sentence.rstrip().endswith(("?", "？", "؟"))
+        question = is_question(sentence)
         if not (question or wants):
             return None
         closed = words[0] in self.yes_or_no or any(
@@ -183,6 +183,11 @@ class Expecting:
         """
         kind = instead or self._kind
         return self._questions.judge(kind, text, digits=self._digits) if kind else None
+
+
+def is_question(sentence: str) -> bool:
+    """Whether a sentence ends with a question mark, of any script that has one."""
+    return sentence.rstrip("\"'”’)» ").endswith(("?", "？", "؟"))
 
 
 @functools.cache

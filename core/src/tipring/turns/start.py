@@ -25,7 +25,9 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
 
 from tipring.journal import Event, Journal
+from tipring.sections import Turns
 from tipring.turns.floor import Floor
+from tipring.turns.overlap import AnswerOverlap
 from tipring.turns.words import Words, spoken
 
 _BRIEF = 2
@@ -36,6 +38,26 @@ _MURMUR = 1.0
 _SAME_MOMENT = 0.005
 # Late words up to so many do not stop an agent that is already being heard.
 _SHORT = 3
+
+
+def start_rules(
+    *, floor: Floor, journal: Journal, words: Words, rules: Turns, vad: VADAnalyzer | None
+) -> list[BaseUserTurnStartStrategy]:
+    """Give the rules by which a caller takes the floor, in the order in which they are asked.
+
+    Args:
+        floor: Who has the floor.
+        journal: Where it is noted.
+        words: The word lists of the conversation's language.
+        rules: The times.
+        vad: The voice detector in use.
+    """
+    return [
+        AgentVoice(floor=floor, journal=journal, vad=vad),
+        OpenerGate(floor=floor, journal=journal, words=words, grace=rules.opener_grace),
+        AnswerOverlap(floor=floor, journal=journal, words=words, overlap=rules.answer_overlap),
+        BargeIn(floor=floor, journal=journal, words=words),
+    ]
 
 
 class AgentVoice(BaseUserTurnStartStrategy):
