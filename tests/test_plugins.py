@@ -324,7 +324,7 @@ def test_tracing_tells_who_answered_what_and_when(
             r"turn\.seen \(fake-turn-seen 1\.0\) import \S+ \d+\.\d ms",
             r"turn\.seen \(fake-turn-seen 1\.0\) register_turn \d+\.\d ms -> seen",
             r"observer\.eyes \(fake-observer-eyes 1\.0\) import \S+ \d+\.\d ms",
-            r"observer\.eyes \(fake-observer-eyes 1\.0\) observe_call \d+\.\d ms -> Sees",
+            r"observer\.eyes \(fake-observer-eyes 1\.0\) observe_call \d+\.\d ms -> Sees#\d+",
         ),
         strict=True,
     ):
