@@ -41,6 +41,7 @@ from tipring.llm.ladder import LadderLLMService
 from tipring.pipeline import Conversation
 from tipring.sections import Turns
 from tipring.turns.court import Court
+from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
 from tipring.turns.silence import DeadAir, Remedy
 from tipring.turns.start import start_rules
@@ -161,7 +162,7 @@ class Stage:
         )
         ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
         self.worker = PipelineWorker(
-            Pipeline([pair.user(), _NoSound(), ladder, self.mouth, pair.assistant()]),
+            Pipeline([FinalWords(), pair.user(), _NoSound(), ladder, self.mouth, pair.assistant()]),
             observers=[Watch(journal)],
             enable_rtvi=False,
             enable_turn_tracking=False,
@@ -191,9 +192,7 @@ class Stage:
         await self.send(InterimTranscriptionFrame(text, "caller", ""))
 
     async def final(self, text: str) -> None:
-        frame = TranscriptionFrame(text, "caller", "", finalized=True)
-        frame.interruptible = False
-        await self.send(frame)
+        await self.send(TranscriptionFrame(text, "caller", "", finalized=True))
 
     async def agent(self, *sentences: str) -> None:
         # Straight to the voice: what goes the long way waits until the model is done.

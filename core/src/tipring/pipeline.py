@@ -36,6 +36,7 @@ from tipring.speech.phrases import Phrases
 from tipring.speech.player import PhraseDesk, PhrasePlayer
 from tipring.speech.speakable import speaker
 from tipring.turns.court import Court
+from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
 from tipring.turns.start import start_rules
 from tipring.turns.words import words_for
@@ -209,6 +210,7 @@ def assemble(
             [
                 transport.input(),
                 stt,
+                FinalWords(),
                 aggregators.user(),
                 _DropCallerAudio(),
                 ladder,
