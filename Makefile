@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(VENV)/bin
 CALL ?=
 
-.PHONY: help call serve test test-all test-worker lint types unit quick fuzz clean
+.PHONY: help call serve test test-all test-worker lint types unit quick fuzz bench-plugins clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ test: lint types unit  ## lint, types and every test
 
 test-all:  ## make test, and the tests again on every other supported Python of this machine
 	@.ci/pythons
+
+bench-plugins: $(VENV)/.ready  ## how long tipring plugins takes with 200 distributions installed
+	$(RUN)/python -m bench.plugins.listing
 
 clean:  ## remove what make made
 	rm -rf .venv* .uv calls

@@ -267,6 +267,8 @@ def _entry_points(
     if plain in seen:
         return []  # the first on the path is the one that would be imported
     seen.add(plain)
+    # dist.requires would read and parse the same file again.
+    requires = tuple(told.get_all("Requires-Dist") or dist.requires or ())
     found: list[Found] = []
     for point in points:
         kind = point.group.removeprefix("tipring.")
@@ -286,7 +288,7 @@ def _entry_points(
                     dist=name,
                     version=told["Version"] if "Version" in told else "?",
                     module=re.sub(r"\s|\[.*", "", point.value),
-                    requires=tuple(dist.requires or ()),
+                    requires=requires,
                 )
             )
     return found

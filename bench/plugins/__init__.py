@@ -1,0 +1,1 @@
+"""plugins bench: how long ``tipring plugins`` takes where much is installed."""
