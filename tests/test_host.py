@@ -293,17 +293,58 @@ async def test_a_warm_kill_says_goodbye_and_waits_until_it_was_heard(
     assert said[-1] == "Thanks for calling. Goodbye."
 
 
-async def test_sigterm_says_goodbye_to_the_caller_and_exits_0() -> None:
+async def test_sigterm_lets_the_call_finish_takes_no_other_and_exits_0() -> None:
     told = Told()
     async with hosted(on_event=told) as host:
         async with await Phone.dial(host.url, auth_token=host.auth_token) as phone:
             await phone.agent_speaks(within=20)
             host.process.send_signal(signal.SIGTERM)
+            await not_ready(host)
+            assert "<Hangup" in (await post_voice(host, new_call())).text
+            # Neither the stream nor the call is gone: a key is still heard.
+            phone.press("5")
+            assert (await told.until(phone.call_sid, "key"))["digit"] == "5"
+            assert phone.ending is None
+        async with asyncio.timeout(30):
+            assert await host.process.wait() == 0
+    assert told.of(phone.call_sid, "call.ended")[0]["reason"] == "caller hung up"
+
+
+async def not_ready(host: HostedHost) -> None:
+    async with asyncio.timeout(20), httpx.AsyncClient() as client:
+        while (await client.get(f"{host.url}/health")).status_code == 200:
+            pass
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+async def test_ctrl_c_and_a_second_signal_say_goodbye_to_the_caller(
+    signals: list[signal.Signals],
+) -> None:
+    told = Told()
+    async with hosted(on_event=told) as host:
+        async with await Phone.dial(host.url, auth_token=host.auth_token) as phone:
+            await phone.agent_speaks(within=20)
+            for one in signals:
+                host.process.send_signal(one)
+                await not_ready(host)
             ending = await phone.closed(within=30)
         async with asyncio.timeout(30):
             assert await host.process.wait() == 0
     assert ending.by == "agent"
     assert told.of(phone.call_sid, "call.ended")[0]["reason"] == "host stopped"
+
+
+async def test_a_call_near_its_limit_is_told_so_and_ended_with_a_goodbye() -> None:
+    told = Told()
+    environ = {"TIPRING_LIMITS__TTL": "16", "TIPRING_LIMITS__WARNING": "10"}
+    async with hosted(environ=environ, on_event=told) as host:
+        async with await Phone.dial(host.url, auth_token=host.auth_token) as phone:
+            ending = await phone.closed(within=60)
+    assert ending.by == "agent"
+    said = [event["text"] for event in told.of(phone.call_sid, "agent.said")]
+    warning, goodbye = "We have about a minute left on this call.", "Thanks for calling. Goodbye."
+    assert said.index(warning) < said.index(goodbye) == len(said) - 1
+    assert told.of(phone.call_sid, "call.ended")[0]["reason"] == "time limit"
 
 
 async def serve_fails(**environ: str) -> str:

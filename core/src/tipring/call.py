@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,15 @@ from pipecat.frames.frames import EndFrame, LLMRunFrame, TTSSpeakFrame
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.workers.runner import WorkerRunner
 
+from tipring.control.gate import ReplyGate
+from tipring.control.null import Control, NullControl
+from tipring.control.protocol import Kill
 from tipring.errors import TipringError
 from tipring.journal import Event, Journal
 from tipring.llm.breaker import Breakers
 from tipring.phone import mulaw
 from tipring.phone.ledger import FarewellFrame, HeardLedger
+from tipring.phone.socket import PhoneSocket
 from tipring.phone.stream import Start, TwilioStream
 from tipring.pipeline import Line, assemble
 from tipring.providers import Call
@@ -33,6 +38,10 @@ log = logging.getLogger(__name__)
 
 # Pipecat waits for its parts to stop; one that does not must not keep the call's slot.
 _STOP_WITHIN = 10.0
+# The end of a call is told before its stream closes, to whoever listens by then.
+_TOLD_WITHIN = 1.0
+# Seconds before the time limit at which the goodbye begins: it is over when the limit is there.
+_GOODBYE = 8.0
 
 
 class PhoneCall:
@@ -46,6 +55,10 @@ class PhoneCall:
         breakers: Which rungs are left alone for now, for all calls.
         record_to: The folder in which the call leaves its record, if it does.
         on_event: Told of everything that happens in it, at once.
+        control: Who may end it from outside.
+        ttl: Seconds it may last; the configuration's without it.
+        stream_wait: Seconds it waits for another stream when one broke.
+        about: What the model is told of it, besides the instructions.
     """
 
     def __init__(
@@ -58,6 +71,10 @@ class PhoneCall:
         breakers: Breakers,
         record_to: Path | None = None,
         on_event: Callable[[str, Event], None] | None = None,
+        control: Control | None = None,
+        ttl: float | None = None,
+        stream_wait: float = 0.0,
+        about: str = "",
     ) -> None:
         self.id = start.call
         self.reason: str | None = None
@@ -65,17 +82,33 @@ class PhoneCall:
         self._config = selection.config
         self._breakers = breakers
         self._phrases = phrases
-        self._websocket = websocket
         self._start = start
+        self._about = about
+        self._ttl = ttl or selection.config.limits.ttl
+        self._control: Control = control or NullControl()
+        self._kill: Kill = "none"
+        self._told_end = False
+        self._stream_wait = stream_wait
+        self._socket = PhoneSocket(
+            websocket,
+            wait=stream_wait,
+            on_lost=self._stream_lost,
+            on_back=self._stream_back,
+            before_close=self._tell_end,
+        )
         self._journal = Journal()
         if on_event is not None:
             self._journal.subscribe(lambda event: on_event(self.id, event))
+        self._journal.subscribe(self._control.event)
         self._journal.subscribe(self._hear)
         self._floor = Floor()
+        self._news = asyncio.Event()
         self._tape = self._record(record_to) if record_to else None
         self._ledger = HeardLedger(
             stream=start.stream, journal=self._journal, farewell=self._last_words_heard
         )
+        self._gate = ReplyGate(ask=self._ask_kill, obey=self.kill)
+        self._stream: TwilioStream | None = None
         self._line: Line | None = None
         self._runner = WorkerRunner(handle_sigint=False)
 
@@ -97,7 +130,7 @@ class PhoneCall:
             self._follow(self._line)
             await self._runner.add_workers(self._line.worker)
             watch = asyncio.create_task(air.watch())
-            async with asyncio.timeout(self._config.limits.ttl + _STOP_WITHIN):
+            async with asyncio.timeout(self._ttl + _STOP_WITHIN):
                 await self._run(self._line)
         except TipringError as error:
             log.error("call %s: %s", self.id, error)
@@ -109,8 +142,8 @@ class PhoneCall:
         finally:
             if watch is not None:
                 watch.cancel()
-            self._ended("failed")
-            self._journal.note("call.ended", reason=self.reason)
+            await self._tell_end()
+            self._socket.end()
             if self._tape is not None:
                 folder = await self._tape.close()
                 if folder is not None:
@@ -128,6 +161,7 @@ class PhoneCall:
         self._floor.leaving = True
         self._journal.note("hang_up", by=by)
         self._ended("agent hung up" if by == "silence" else by)
+        self._gate.drop()
         goodbye = TTSSpeakFrame(self._config.agent.goodbye)
         for frame in (goodbye, FarewellFrame()):
             await self._line.desk.queue_frame(frame)
@@ -141,13 +175,39 @@ class PhoneCall:
         self._ended(reason)
         await self._runner.cancel(reason)
 
+    async def kill(self, how: Kill) -> None:
+        """Set the kill switch, and obey it.
+
+        Args:
+            how: ``none`` goes on, ``warm`` says goodbye and hangs up, ``hard`` ends at once.
+        """
+        self._kill = how
+        if how == "warm":
+            await self.hang_up("killed")
+        elif how == "hard":
+            await self.end("killed")
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes no stream any more."""
+        return self._socket.over
+
+    async def carry(self, websocket: WebSocket, start: Start) -> None:
+        """Carry the call over this stream, while it lasts; a later one takes over.
+
+        Args:
+            websocket: The stream, up to and including its start message.
+            start: How it introduced itself.
+        """
+        await self._socket.carry(websocket, start)
+
     # -- the pipeline --------------------------------------------------------------------------
 
     async def _assemble(self) -> Line:
         call = Call(id=self.id, language=self._config.agent.language)
         chosen = self._selection
         observers = await asyncio.to_thread(chosen.plugins.observers, chosen.observers, call)
-        stream = TwilioStream(
+        self._stream = TwilioStream(
             self._start,
             journal=self._journal,
             on_mark=self._ledger.returned,
@@ -158,26 +218,31 @@ class PhoneCall:
         return assemble(
             self._selection,
             call,
-            websocket=self._websocket,
-            stream=stream,
+            websocket=self._socket,
+            stream=self._stream,
             ledger=self._ledger,
             phrases=self._phrases,
             journal=self._journal,
             floor=self._floor,
             hang_up=self._hang_up_tool(),
+            on_mute=self._give_up,
+            gate=self._gate,
             breakers=self._breakers,
+            about=self._about,
             observers=observers,
         )
 
     def _follow(self, line: Line) -> None:
         async def connected(*_: Any) -> None:
             self._journal.note("call.began", call=self.id, **line.names)
-            if greeting := self._config.agent.greeting:
+            if self._kill != "none":
+                await self.kill(self._kill)
+            elif greeting := self._config.agent.greeting:
                 self._floor.greeting = True
                 await line.desk.queue_frame(TTSSpeakFrame(greeting))
 
         async def disconnected(*_: Any) -> None:
-            await self.end("caller hung up")
+            await self.end("stream lost" if self._stream_wait else "caller hung up")
 
         async def first_token(_: Any, rung: str) -> None:
             self._journal.note("llm.first_token", rung=rung)
@@ -193,6 +258,11 @@ class PhoneCall:
             self._floor.answer_owed = False
             await self._speak(self._config.agent.apology)
 
+        async def misheard(*_: Any) -> None:
+            if not line.stt.is_usable:
+                await self._give_up()
+
+        line.stt.add_event_handler("on_error", misheard)
         line.transport.add_event_handler("on_client_connected", connected)
         line.transport.add_event_handler("on_client_disconnected", disconnected)
         line.ladder.add_event_handler("on_first_token", first_token)
@@ -202,26 +272,70 @@ class PhoneCall:
 
     async def _run(self, line: Line) -> None:
         running = asyncio.create_task(self._runner.run())
+        clock = asyncio.create_task(self._keep_time())
         try:
-            done, _ = await asyncio.wait({running}, timeout=self._config.limits.ttl)
-            if not done:
-                await self.hang_up("time limit")
             await running
         finally:
             running.cancel()
+            clock.cancel()
+
+    async def _keep_time(self) -> None:
+        """Tell the caller in time that the call will end, and end it."""
+        ends = self._ttl - min(_GOODBYE, self._ttl / 4)
+        warns = self._ttl - self._config.limits.warning
+        if 0 < warns < ends:
+            await asyncio.sleep(warns)
+            await self._warn(until=(warns + ends) / 2)
+        await asyncio.sleep(ends - self._journal.now())
+        await self.hang_up("time limit")
+
+    async def _warn(self, *, until: float) -> None:
+        """Say so when nobody speaks, or when it is time."""
+        floor = self._floor
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(until - self._journal.now()):
+                while (
+                    floor.turn_open
+                    or floor.caller_speaking
+                    or floor.answer_owed
+                    or floor.agent_audible
+                ):
+                    self._news.clear()
+                    await self._news.wait()
+        if not floor.leaving:
+            await self._speak(self._config.agent.warning)
+
+    async def _ask_kill(self) -> Kill:
+        return self._kill if self._kill != "none" else await self._control.kill()
 
     # -- what is said --------------------------------------------------------------------------
 
     async def _speak(self, text: str, *, remember: bool = True) -> None:
         """Say a phrase: by the voice, or, when the voice is down, past it."""
-        if self._line is None:
+        if self._line is None or not text:
             return
-        if not self._line.tts.is_usable and await self._line.player.speak(
+        if not self._line.voices.is_usable and await self._line.player.speak(
             text, append_to_context=remember
         ):
             self._journal.note("agent.said", text=text)
         else:
             await self._line.desk.queue_frame(TTSSpeakFrame(text, append_to_context=remember))
+
+    async def _give_up(self) -> None:
+        """Apologise and hang up: nobody is left who could hear the caller, or speak to them."""
+        if self._floor.leaving or self._line is None:
+            return
+        line, agent = self._line, self._config.agent
+        self._floor.leaving = True
+        self._journal.note("hang_up", by="failure")
+        self._ended("failed")
+        by = line.desk if line.voices.is_usable else line.player
+        for text in (agent.apology, agent.goodbye):
+            if by is line.desk:
+                await line.desk.queue_frame(TTSSpeakFrame(text))
+            elif await line.player.speak(text):
+                self._journal.note("agent.said", text=text)
+        await by.queue_frame(FarewellFrame())
 
     async def _remedy(self, remedy: Remedy) -> None:
         agent = self._config.agent
@@ -264,8 +378,31 @@ class PhoneCall:
             await self._line.worker.queue_frame(EndFrame())
 
     def _hear(self, event: Event) -> None:
-        if event.name == "interruption":
-            self._floor.leaving = False  # the caller has more to say than goodbye
+        self._news.set()
+        match event.name:
+            case "interruption":
+                self._floor.leaving = False  # the caller has more to say than goodbye
+            case "turn.speculated" | "llm.started":
+                self._control.expect()
+
+    def _stream_lost(self) -> None:
+        self._journal.note("stream.lost")
+        self._ledger.lost()
+
+    def _stream_back(self, start: Start) -> None:
+        self._journal.note("stream.back")
+        self._start = start
+        self._ledger.lost()
+        self._ledger.moved(start.stream)
+        if self._stream is not None:
+            self._stream.moved(start.stream)
+
+    async def _tell_end(self) -> None:
+        if not self._told_end:
+            self._told_end = True
+            self._ended("failed")
+            self._journal.note("call.ended", reason=self.reason)
+            await self._control.told(within=_TOLD_WITHIN)
 
     def _caller_left(self) -> None:
         # Twilio closes the stream right after; a stream that stays open is closed by us.

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import httpx
 
 from tipring.call import PhoneCall
 from tipring.config import Config
+from tipring.control.owner import Owner
+from tipring.control.protocol import Init
 from tipring.errors import ConfigError
 from tipring.journal import Event
 from tipring.llm.breaker import Breakers
 from tipring.plugins import Plugins
 from tipring.providers import Call
 from tipring.selection import Problem, Selection, rehearse, select
-from tipring.speech.phrases import Phrases
+from tipring.speech.phrases import Phrases, first_voice
 
 log = logging.getLogger(__name__)
 
 # Twilio opens the stream within a second of the TwiML; a minute is for a slow day.
 _TICKET_SECS = 60.0
+_STOP_WITHIN = 10.0
+
+
+class Refused(Exception):
+    """A call that the host does not take. The message says why.
+
+    Attributes:
+        status: The HTTP status to say it with.
+    """
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class Host:
@@ -48,11 +65,14 @@ class Host:
         self.on_event = on_event
         self.breakers = Breakers()
         self.calls: dict[str, PhoneCall] = {}
+        self.owners: dict[str, Owner] = {}
         self.closing = False
         self._selection: Selection | None = None
         self._phrases: Phrases | None = None
         self._problems: tuple[Problem, ...] = ()
         self._tickets: dict[str, tuple[str, float]] = {}
+        self._holding: set[asyncio.Task[None]] = set()
+        self._client: httpx.AsyncClient | None = None
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -65,6 +85,7 @@ class Host:
     def full(self) -> bool:
         """Whether one more call would be one too many."""
         waiting = sum(1 for _, until in self._tickets.values() if until > time.monotonic())
+        waiting += sum(owner.waiting for owner in self.owners.values())
         return len(self.calls) + waiting >= self.config.limits.max_calls
 
     @property
@@ -95,15 +116,23 @@ class Host:
         selection = await rehearse(await asyncio.to_thread(select, self.config, Plugins.discover()))
         agent = self.config.agent
         call = Call(id="rehearsal", language=agent.language)
-        phrases = Phrases(selection.tts[0], call=call)
-        failed = await phrases.prepare(
-            [agent.greeting, agent.nudge, agent.filler, agent.apology, agent.goodbye]
-        )
+        texts = [
+            agent.greeting,
+            agent.nudge,
+            agent.filler,
+            agent.apology,
+            agent.warning,
+            agent.goodbye,
+        ]
+        voices, phrases, failed = await first_voice(selection.tts, call=call, texts=texts)
+        selection = replace(selection, tts=voices)
         unrendered = [Problem(where=one.where, what=one.what, fix=one.fix) for one in failed]
         # What is wrong with a voice is wrong with each of its phrases, and told once.
         self._problems = tuple(dict.fromkeys([*selection.problems, *unrendered]))
         for problem in self._problems:
             log.warning("%s: %s; fix: %s", problem.where, problem.what, problem.fix)
+        # Building a client reads the certificates of the world, which takes a while.
+        self._client = await asyncio.to_thread(httpx.AsyncClient)
         self._phrases, self._selection = phrases, selection
 
     def admit(self, call: str) -> str:
@@ -126,17 +155,50 @@ class Host:
         del self._tickets[call]
         return until > time.monotonic()
 
-    @contextlib.asynccontextmanager
-    async def holding(self, call: PhoneCall) -> AsyncIterator[None]:
-        """Count a call while it is held."""
+    def take(self, init: Init) -> Owner:
+        """Take a call that an owner gives: its stream comes next, with the owner's token.
+
+        Args:
+            init: The call. Given once more, it is the same call.
+
+        Raises:
+            Refused: The host is not ready, or has another call.
+        """
+        known = self.owners.get(init.call)
+        if known is not None and known.init == init:
+            return known
+        if not self.ready or self._client is None:
+            raise Refused(503, "the host is not ready")
+        if known is not None:
+            raise Refused(409, "this call was given before, and differently")
+        if self.full:
+            raise Refused(409, "this host has another call")
+        self.owners = {id: one for id, one in self.owners.items() if not one.gone}
+        self.owners[init.call] = owner = Owner(init, self._client)
+        return owner
+
+    def hold(self, call: PhoneCall) -> None:
+        """Hold a call until it is over."""
         self.calls[call.id] = call
         self._empty.clear()
+        task = asyncio.create_task(self._hold(call))
+        self._holding.add(task)
+        task.add_done_callback(self._holding.discard)
+
+    async def _hold(self, call: PhoneCall) -> None:
         try:
-            yield
+            log.info("call %s ended: %s", call.id, await call.run())
+        except Exception:
+            log.exception("call %s failed", call.id)
         finally:
             self.calls.pop(call.id, None)
             if not self.calls:
                 self._empty.set()
+
+    async def drain(self) -> None:
+        """Take no new calls, and wait until the live ones are over; each has its time limit."""
+        self.closing = True
+        await self._empty.wait()
 
     async def close(self, *, within: float) -> None:
         """Take no new calls, let the live ones say goodbye, and end those that do not.
@@ -153,3 +215,7 @@ class Host:
         except TimeoutError:
             for call in list(self.calls.values()):
                 await call.end("host stopped")
+            if self._holding:
+                await asyncio.wait(self._holding, timeout=_STOP_WITHIN)
+        if self._client is not None:
+            await self._client.aclose()

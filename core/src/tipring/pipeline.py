@@ -24,6 +24,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from tipring.control.gate import ReplyGate
 from tipring.errors import ConfigError, PluginError
 from tipring.journal import Journal
 from tipring.llm.breaker import Breakers
@@ -122,7 +123,9 @@ def assemble(
     journal: Journal,
     floor: Floor,
     hang_up: HangUp,
+    gate: ReplyGate,
     breakers: Breakers,
+    about: str = "",
     observers: Sequence[BaseObserver] = (),
 ) -> Line:
     """Build every part for one call and put them in a line.
@@ -139,7 +142,9 @@ def assemble(
         journal: Where everything is noted.
         floor: Who has the floor.
         hang_up: What happens when the model hangs up. Its docstring is what the model is told.
+        gate: What a reply passes before it is said.
         breakers: Which rungs are left alone for now, for all calls.
+        about: What the model is told of this call, besides its instructions.
         observers: Who watches the call from the side.
 
     Raises:
@@ -171,7 +176,7 @@ def assemble(
     conversation = Conversation(tools=[hang_up])
     ladder = LadderLLMService(
         rungs,
-        system=config.agent.prompt,
+        system=f"{config.agent.prompt}\n{about}" if about else config.agent.prompt,
         language=call.language,
         commit_within=config.ladder.commit_within,
         idle_within=config.ladder.idle_within,
@@ -214,6 +219,7 @@ def assemble(
                 aggregators.user(),
                 _DropCallerAudio(),
                 ladder,
+                gate,
                 desk,
                 tts,
                 player,

@@ -50,6 +50,10 @@ class Agent(Settings):
         "All our lines are busy right now. Please call again in a few minutes.",
         description="What a caller over the limit hears.",
     )
+    warning: str = Field(
+        "We have about a minute left on this call.",
+        description="What is said shortly before the time limit. Empty: nothing.",
+    )
     language: str = Field("en", description="The language of the conversation, a BCP 47 tag.")
 
 
@@ -110,6 +114,9 @@ class Limits(Settings):
 
     max_calls: int = Field(8, ge=1, le=1000, description="Calls at once; beyond it: busy.")
     ttl: float = Field(900.0, gt=0, le=14400, description="Seconds a call may last.")
+    warning: float = Field(
+        60.0, gt=0, le=600, description="Seconds before the limit at which the caller is told."
+    )
 
 
 class Server(Settings):

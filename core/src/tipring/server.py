@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import re
+import signal
 import socket
-from collections.abc import AsyncIterator
-from typing import Any, Literal
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
-from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
-from tipring import lag
+from tipring import lag, web
 from tipring.call import PhoneCall
 from tipring.config import Config
+from tipring.control.app import control_app
+from tipring.control.audio import owned_app
 from tipring.errors import ConfigError
 from tipring.host import Host
 from tipring.phone.signature import Signatures, stream_url
@@ -30,7 +33,7 @@ log = logging.getLogger(__name__)
 
 _CALL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_FORM = 32_768
-# Long enough for a goodbye; a container has up to 15 minutes, a laptop's Ctrl-C has this.
+# Long enough for a goodbye.
 _CLOSE_WITHIN = 15.0
 _TRY_AGAIN, _NOT_ALLOWED = 1013, 1008
 
@@ -47,7 +50,7 @@ def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Fas
 
     @app.get("/health")
     async def health() -> JSONResponse:
-        return _health(host)
+        return web.health(host)
 
     @app.post("/voice")
     async def voice(request: Request) -> Response:
@@ -86,11 +89,11 @@ def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Fas
             start = await greet(websocket)
         except NotAPhone as error:
             log.warning("call %s: %s", call, error)
-            await _close(websocket, _NOT_ALLOWED)
+            await web.close(websocket, _NOT_ALLOWED)
             return
         if start.call != call:
             log.warning("call %s: the stream says that it belongs to another call", call)
-            await _close(websocket, _NOT_ALLOWED)
+            await web.close(websocket, _NOT_ALLOWED)
             return
         one = PhoneCall(
             start,
@@ -101,60 +104,18 @@ def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Fas
             record_to=host.record_to,
             on_event=host.on_event,
         )
-        async with host.holding(one):
-            reason = await one.run()
-        log.info("call %s ended: %s", call, reason)
-        await _close(websocket, 1000)
-
-    return app
-
-
-def control_app(host: Host) -> FastAPI:
-    """The control plane's side: health with figures, and the kill switch.
-
-    It needs the control token as a bearer, where one is set; ``/health`` does not.
-    """
-    app = FastAPI(openapi_url=None)
-    token = host.config.server.control_token
-
-    @app.get("/health")
-    async def health() -> JSONResponse:
-        return _health(host)
-
-    @app.get("/stats")
-    async def stats(request: Request) -> Response:
-        if not _allowed(request):
-            return _unauthorized()
-        return JSONResponse({"calls": len(host.calls), **lag.figures()})
-
-    @app.post("/calls/{call}/kill")
-    async def kill(request: Request, call: str) -> Response:
-        if not _allowed(request):
-            return _unauthorized()
-        live = host.calls.get(call)
-        if live is None:
-            return JSONResponse({"error": "there is no such call"}, status_code=404)
-        how = await _how(request)
-        if how is None:
-            say = 'say {"kill": "none"}, {"kill": "warm"} or {"kill": "hard"}'
-            return JSONResponse({"error": say}, status_code=400)
-        if how == "warm":
-            await live.hang_up("killed")
-        elif how == "hard":
-            await live.end("killed")
-        return JSONResponse({"call": call, "kill": how})
-
-    def _allowed(request: Request) -> bool:
-        if token is None:
-            return True
-        given = request.headers.get("authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {token.get_secret_value()}".encode())
+        host.hold(one)
+        await one.carry(websocket, start)
+        await web.close(websocket, 1000)
 
     return app
 
 
 async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = True) -> None:
-    """Answer the phone until a signal comes, then end the calls in order.
+    """Answer the phone until a signal comes, then end in order.
+
+    SIGTERM: no new calls, and the live ones are finished; each has its time limit. SIGINT, or a
+    second signal: the live ones say goodbye.
 
     Args:
         host: Not loaded yet: the servers listen at once, and are ready when it is.
@@ -170,28 +131,79 @@ async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = Tr
     control = _bind(server.host, server.control_port, "control_port")
     with contextlib.closing(audio), contextlib.closing(control):
         url = server.public_url.rstrip("/") or f"http://{server.host}:{audio.getsockname()[1]}"
-        signatures = _signatures(host.config, url, allow_unsigned)
-        servers = [
-            _Server(_settings(audio_app(host, signatures, url))),
-            _Server(_settings(control_app(host))),
-        ]
-        running = [
-            asyncio.create_task(one.serve([sock]))
-            for one, sock in zip(servers, (audio, control), strict=True)
-        ]
-        async with _until_signal() as stopped, lag.watched():
+        app = _phone_app(host, url, allow_unsigned)
+        async with (
+            _beside(control_app(host, asyncio.get_running_loop()), control),
+            _serving(app, audio),
+            _until_signal() as signals,
+            lag.watched(),
+        ):
             try:
-                await host.load()
+                if not await _load(host, signals):
+                    return
                 if announce:
                     where = {"url": url, "port": audio.getsockname()[1]}
                     ready = {**where, "control_port": control.getsockname()[1]}
                     print(json.dumps({"ready": ready}), flush=True)
-                await stopped.wait()
+                await signals.first.wait()
+                await _first_of(host.drain(), signals.urgent.wait())
             finally:
                 await host.close(within=_CLOSE_WITHIN)
-                for one in servers:
-                    one.should_exit = True
-                await asyncio.gather(*running)
+
+
+def _phone_app(host: Host, url: str, allow_unsigned: bool) -> FastAPI:
+    """For calls that an owner gives, or for a telephone company that comes by itself."""
+    config = host.config
+    if config.twilio.auth_token is None and config.server.control_token and not allow_unsigned:
+        return owned_app(host)
+    return audio_app(host, _signatures(config, url, allow_unsigned), url)
+
+
+async def _load(host: Host, signals: _Signals) -> bool:
+    """Load, or stop loading when a signal comes."""
+    loading = asyncio.create_task(host.load())
+    await _first_of(asyncio.wait({loading}), signals.first.wait())
+    if not loading.done():
+        loading.cancel()
+        return False
+    loading.result()
+    return True
+
+
+async def _first_of(*these: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.create_task(one) for one in these]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _serving(app: FastAPI, sock: socket.socket) -> AsyncIterator[None]:
+    """Serve on this loop. It closes what is open at its end, so that comes after the calls'."""
+    server = _Server(_settings(app))
+    running = asyncio.create_task(server.serve([sock]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await running
+
+
+@contextlib.asynccontextmanager
+async def _beside(app: FastAPI, sock: socket.socket) -> AsyncIterator[None]:
+    """Serve on a loop and a thread of its own."""
+    server = _Server(_settings(app))
+    thread = threading.Thread(
+        target=lambda: asyncio.run(server.serve([sock])), name="control", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.to_thread(thread.join)
 
 
 class _Server(uvicorn.Server):
@@ -241,60 +253,38 @@ def _signatures(config: Config, url: str, allow_unsigned: bool) -> Signatures | 
     )
 
 
-@contextlib.asynccontextmanager
-async def _until_signal() -> AsyncIterator[asyncio.Event]:
-    import signal
+class _Signals:
+    """The first signal to stop, and one that does not want to wait for the calls."""
 
-    stopped = asyncio.Event()
+    def __init__(self) -> None:
+        self.first, self.urgent = asyncio.Event(), asyncio.Event()
+
+    def came(self, number: int) -> None:
+        if self.first.is_set() or number == signal.SIGINT:
+            self.urgent.set()
+        self.first.set()
+
+
+@contextlib.asynccontextmanager
+async def _until_signal() -> AsyncIterator[_Signals]:
+    signals = _Signals()
     loop = asyncio.get_running_loop()
     for one in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(one, stopped.set)
+        loop.add_signal_handler(one, signals.came, one)
     try:
-        yield stopped
+        yield signals
     finally:
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(one)
 
 
-def _health(host: Host) -> JSONResponse:
-    problems = [{"where": one.where, "what": one.what, "fix": one.fix} for one in host.problems]
-    body = {"ok": True, "ready": host.ready, "problems": problems}
-    return JSONResponse(body, status_code=200 if host.ready else 503)
-
-
 async def _form(request: Request) -> dict[str, str] | None:
     """The fields of a form, or None when it is larger than any webhook."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_FORM:
-            return None
-    return dict(parse_qsl(bytes(body).decode("utf-8", "replace"), keep_blank_values=True))
-
-
-async def _how(request: Request) -> Literal["none", "warm", "hard"] | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > 1024:
-            return None
-    try:
-        told = json.loads(bytes(body))
-    except (ValueError, RecursionError):
+    body = await web.body(request, limit=_MAX_FORM)
+    if body is None:
         return None
-    how = told.get("kill") if isinstance(told, dict) else None
-    return how if how in ("none", "warm", "hard") else None
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _xml(twiml: str) -> Response:
     return Response(twiml, media_type="text/xml")
-
-
-def _unauthorized() -> Response:
-    return JSONResponse({"error": "send the control token as a bearer"}, status_code=401)
-
-
-async def _close(websocket: WebSocket, code: int) -> None:
-    # Closed already, by whichever side.
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        await websocket.close(code)

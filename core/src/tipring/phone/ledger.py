@@ -94,6 +94,15 @@ class HeardLedger(FrameProcessor):
         if task and task is not asyncio.current_task():
             await self.cancel_task(task)
 
+    def moved(self, stream: str) -> None:
+        """The call goes on over another stream."""
+        self._stream = stream
+
+    def lost(self) -> None:
+        """The stream broke: the marks it had will not come back."""
+        self._pending.clear()
+        self._quiet.set()
+
     def returned(self, name: str) -> None:
         """Take note of a mark that came back."""
         if name in self._cleared:

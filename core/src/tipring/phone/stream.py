@@ -139,6 +139,10 @@ class TwilioStream(TwilioFrameSerializer):
         self._on_agent = on_agent
         self._complained = False
 
+    def moved(self, stream: str) -> None:
+        """The call goes on over another stream."""
+        self._stream_sid = stream
+
     async def deserialize(self, data: str | bytes) -> Frame | None:
         """Turn a message into a frame, or into nothing. Never raises for what it is given."""
         message = _parse(data)

@@ -125,7 +125,7 @@ async def _read(stdout: asyncio.StreamReader, told: Told) -> None:
 async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is not None:
         return
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)  # SIGTERM would wait for the calls
     try:
         async with asyncio.timeout(_STOP_WITHIN):
             await process.wait()

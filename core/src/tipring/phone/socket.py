@@ -1,0 +1,168 @@
+"""The phone's socket, as a call sees it: the stream behind it may break, and be another one.
+
+::
+
+    socket = PhoneSocket(first, wait=10.0, ...)     # what the pipeline reads and writes
+    await socket.carry(first, start)                # in the handler of each stream, while it lasts
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from tipring.phone.stream import Start
+
+# What is said into a gap, at twice the pace of speech: more than ten seconds of it, with the marks.
+_HELD = 1_200
+# Ten seconds of messages; a pipeline that is behind by that makes the phone wait.
+_UNREAD = 500
+_GONE: Message = {"type": "websocket.disconnect", "code": 1006}
+
+
+class PhoneSocket(WebSocket):
+    """One call's socket over the streams that it has, one after the other.
+
+    What is sent while there is no stream is kept for the next one.
+
+    Args:
+        first: The first stream, accepted.
+        wait: Seconds that the call waits for another stream when one broke; 0: not at all.
+        on_lost: Called when a stream broke and is waited for.
+        on_back: Called when another stream carries the call on, before anything goes to it.
+        before_close: Awaited before the call closes its stream.
+    """
+
+    def __init__(
+        self,
+        first: WebSocket,
+        *,
+        wait: float,
+        on_lost: Callable[[], None],
+        on_back: Callable[[Start], None],
+        before_close: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(first.scope, self._next, self._pass_on)
+        self.client_state = self.application_state = WebSocketState.CONNECTED
+        self._wait = wait
+        self._on_lost, self._on_back, self._before_close = on_lost, on_back, before_close
+        self._stream: WebSocket | None = first
+        self._pump: asyncio.Task[None] | None = None
+        self._carried = False
+        self._unread: asyncio.Queue[Message | None] = asyncio.Queue(_UNREAD)
+        self._held: deque[Message] = deque(maxlen=_HELD)
+        self._back = asyncio.Event()
+        self._over = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether the call will not have another stream."""
+        return self._over.is_set()
+
+    async def carry(self, stream: WebSocket, start: Start) -> None:
+        """Carry the call over this stream, until it breaks, the call is over, or another one comes.
+
+        Args:
+            stream: Accepted, and read up to its start message.
+            start: How it introduced itself.
+        """
+        if self._carried:
+            await self._take_over(stream, start)
+        self._carried = True
+        self._pump = pump = asyncio.create_task(self._read(stream))
+        over = asyncio.create_task(self._over.wait())
+        try:
+            await asyncio.wait({pump, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (pump, over):
+                task.cancel()
+            if self._stream is stream:
+                self._lose()
+
+    def end(self) -> None:
+        """There will be no other stream, and nobody waits for one any longer."""
+        if not self._over.is_set():
+            self._over.set()
+            self._back.set()
+            with contextlib.suppress(asyncio.QueueFull):
+                self._unread.put_nowait(None)
+
+    async def _take_over(self, stream: WebSocket, start: Start) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+        self._stream = None  # what is said from here on waits until the new one is told all before
+        self._on_back(start)
+        while self._held:
+            await stream.send(_for_stream(self._held.popleft(), start.stream))
+        self._stream = stream
+        self._back.set()
+
+    async def _read(self, stream: WebSocket) -> None:
+        while True:
+            try:
+                message = await stream.receive()
+            except (RuntimeError, WebSocketDisconnect):
+                return
+            if message["type"] == "websocket.disconnect":
+                return
+            await self._unread.put(message)
+
+    def _lose(self) -> None:
+        self._stream = None
+        self._back.clear()
+        if self._wait and not self.over:
+            self._on_lost()
+        with contextlib.suppress(asyncio.QueueFull):  # a full one wakes the reader as well
+            self._unread.put_nowait(None)
+
+    # The two ends that starlette knows
+
+    async def _next(self) -> Message:
+        while not self.over:
+            if self._stream is None and self._unread.empty():
+                try:
+                    async with asyncio.timeout(self._wait):
+                        await self._back.wait()
+                except TimeoutError:
+                    break
+            message = await self._unread.get()
+            if message is not None:
+                return message
+        self.end()
+        return _GONE
+
+    async def _pass_on(self, message: Message) -> None:
+        if message["type"] == "websocket.close":
+            if not self.over:
+                await self._before_close()
+            stream, self._stream = self._stream, None
+            self.end()
+            if stream is not None:
+                with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                    await stream.close(message.get("code", 1000))
+        elif self._stream is None:
+            self._hold(message)
+        else:
+            await self._stream.send(message)
+
+    def _hold(self, message: Message) -> None:
+        if not self.over:
+            if _event(message) == "clear":  # what the phone has not got needs no clearing
+                self._held.clear()
+            else:
+                self._held.append(message)
+
+
+def _event(message: Message) -> object:
+    told = json.loads(message["text"])
+    return told.get("event") if isinstance(told, dict) else None
+
+
+def _for_stream(message: Message, sid: str) -> Message:
+    return {**message, "text": json.dumps({**json.loads(message["text"]), "streamSid": sid})}
