@@ -37,10 +37,10 @@ def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: 
     """Answer the phone until Ctrl-C or SIGTERM, which end the calls in order."""
     config = configured(ctx)
     from tipring.cli.logs import attend
-    from tipring.memory import few_arenas
+    from tipring.memory import keep_little
 
     attend(os.environ)
-    few_arenas()
+    keep_little()
     from tipring.host import Host
     from tipring.server import serve
 

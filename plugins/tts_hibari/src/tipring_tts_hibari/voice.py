@@ -31,6 +31,7 @@ class Voice:
     def __init__(self, name: str) -> None:
         from hibari import Hibari
         from hibari.voices import VOICES, voice_path
+        from tipring.memory import LeanSession
 
         if name not in VOICES:
             raise ValueError(f"hibari has no voice {name!r}; it has {', '.join(VOICES)}")
@@ -43,6 +44,7 @@ class Voice:
                 f"`hibari Hello --voice {name}`, or use heart, which is in the package"
             ) from None
         self._hibari: Any = Hibari(voice=name)
+        self._hibari.sess = LeanSession(self._hibari.sess)
         # Its text rules keep state while they work, so sentences take turns. One takes about a
         # fiftieth of its own length.
         self._turn = threading.Lock()

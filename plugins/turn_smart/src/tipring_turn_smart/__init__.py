@@ -42,11 +42,13 @@ class SmartSettings(Settings):
 def _session(model: Path | None, threads: int) -> Any:
     """The model, loaded once for the process; a session may be run by many calls at once."""
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+    from tipring.memory import LeanSession
 
     if model is not None and not model.is_file():
         raise FileNotFoundError(f"there is no model at {model}")
     path = str(model) if model else None
-    return LocalSmartTurnAnalyzerV3(smart_turn_model_path=path, cpu_count=threads)._session
+    loaded = LocalSmartTurnAnalyzerV3(smart_turn_model_path=path, cpu_count=threads)
+    return LeanSession(loaded._session)
 
 
 @functools.cache
