@@ -36,6 +36,7 @@ class Container:
         status: ``created``, ``running`` or ``exited``.
         code: The exit code; 128 + n after signal n.
         signals: What it was sent, in order.
+        asked: The addresses it sent requests to, in order.
         egress: Where workerd listens for what the container sends; a sidecar's.
     """
 
@@ -45,6 +46,7 @@ class Container:
     status: str = "created"
     code: int = 0
     signals: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     egress: int = 0
     process: asyncio.subprocess.Process | None = None
     server: asyncio.Server | None = None
@@ -264,6 +266,7 @@ class Engine:
     ) -> None:
         async with _closing(writer):
             method, target, headers = await _head(reader)
+            box.asked.append(target)
             url = urlsplit(target)
             sidecar = self._boxes[box.name + "-proxy"]
             there = await asyncio.open_connection("127.0.0.1", sidecar.egress)
@@ -292,7 +295,7 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 @contextlib.asynccontextmanager
 async def _closing(writer: asyncio.StreamWriter) -> AsyncIterator[None]:
     try:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             yield
     finally:
         writer.close()
@@ -326,7 +329,7 @@ async def _respond(writer: asyncio.StreamWriter, status: int, answer: Any) -> No
 
 async def _join(here: _Streams, there: _Streams) -> None:
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # whichever way the other side left
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()

@@ -276,6 +276,8 @@ async def _until_signal() -> AsyncIterator[_Signals]:
     finally:
         for one in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(one)
+        # It is ending in order: one more SIGTERM on the way out must not make that a failure.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 async def _form(request: Request) -> dict[str, str] | None:
