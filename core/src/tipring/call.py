@@ -310,13 +310,12 @@ class PhoneCall:
 
     # -- what is said --------------------------------------------------------------------------
 
-    async def _speak(self, text: str, *, remember: bool = True) -> None:
-        """Say a phrase: by the voice, or, when the voice is down, past it."""
+    async def _speak(self, text: str, *, remember: bool = True, at_once: bool = False) -> None:
+        """Say a phrase in its turn, or past a voice that is down, or that everybody waits for."""
         if self._line is None or not text:
             return
-        if not self._line.voices.is_usable and await self._line.player.speak(
-            text, append_to_context=remember
-        ):
+        past = at_once or not self._line.voices.is_usable
+        if past and await self._line.player.speak(text, append_to_context=remember):
             self._journal.note("agent.said", text=text)
         else:
             await self._line.desk.queue_frame(TTSSpeakFrame(text, append_to_context=remember))
@@ -342,17 +341,17 @@ class PhoneCall:
         match remedy:
             case "nudge":
                 self._journal.note("nudge")
-                await self._speak(agent.nudge)
+                await self._speak(agent.nudge, at_once=True)
             case "goodbye":
                 await self.hang_up("silence")
             case "filler":
                 self._floor.filling = True
-                await self._speak(agent.filler, remember=False)
+                await self._speak(agent.filler, remember=False, at_once=True)
             case "ask again":
                 if self._line is not None:
                     await self._line.worker.queue_frame(LLMRunFrame())
             case "apology":
-                await self._speak(agent.apology)
+                await self._speak(agent.apology, at_once=True)
 
     def _hang_up_tool(self) -> Callable[[FunctionCallParams], Any]:
         async def hang_up(params: FunctionCallParams) -> None:

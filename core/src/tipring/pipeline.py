@@ -36,6 +36,7 @@ from tipring.selection import Part, Selection
 from tipring.speech.phrases import Phrases
 from tipring.speech.player import PhraseDesk, PhrasePlayer
 from tipring.speech.speakable import speaker
+from tipring.speech.voices import Voices
 from tipring.turns.court import Court
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
@@ -94,8 +95,9 @@ class Line:
     Attributes:
         transport: The websocket of the phone.
         worker: Runs the pipeline.
+        stt: Hears the caller.
         ladder: The models.
-        tts: The voice.
+        voices: Who speaks, and who takes over.
         desk: Takes what the host itself says, behind the model, which may be thinking.
         player: Speaks phrases when the voice cannot.
         conversation: What has been said.
@@ -104,8 +106,9 @@ class Line:
 
     transport: FastAPIWebsocketTransport
     worker: PipelineWorker
+    stt: STTService
     ladder: LadderLLMService
-    tts: TTSService
+    voices: Voices
     desk: PhraseDesk
     player: PhrasePlayer
     conversation: Conversation
@@ -123,6 +126,7 @@ def assemble(
     journal: Journal,
     floor: Floor,
     hang_up: HangUp,
+    on_mute: Callable[[], Awaitable[None]],
     gate: ReplyGate,
     breakers: Breakers,
     about: str = "",
@@ -142,6 +146,7 @@ def assemble(
         journal: Where everything is noted.
         floor: Who has the floor.
         hang_up: What happens when the model hangs up. Its docstring is what the model is told.
+        on_mute: What happens when no voice is left.
         gate: What a reply passes before it is said.
         breakers: Which rungs are left alone for now, for all calls.
         about: What the model is told of this call, besides its instructions.
@@ -158,8 +163,15 @@ def assemble(
     else:
         hearing, stt = _first(selection.stt, call, journal, STTService)
         punctuates = cast(Stt[Any], hearing.provider).punctuates
-    voice, tts = _first(selection.tts, call, journal, TTSService)
-    tts.add_text_transformer(speaker(call.language).transform)
+    speakers = _every(selection.tts, call, journal)
+    for _, tts in speakers:
+        tts.add_text_transformer(speaker(call.language).transform)
+
+    async def switched(number: int) -> None:
+        told = f"it failed, and tts.{speakers[number][0].name} speaks now"
+        journal.note("problem", where=speakers[number - 1][0].where, what=told)
+
+    voices = Voices([tts for _, tts in speakers], on_switched=switched, on_lost=on_mute)
     rungs = _rungs(selection.llm, call, journal)
 
     transport = FastAPIWebsocketTransport(
@@ -221,7 +233,7 @@ def assemble(
                 ladder,
                 gate,
                 desk,
-                tts,
+                *voices.processors,
                 player,
                 ledger,
                 transport.output(),
@@ -239,8 +251,9 @@ def assemble(
     return Line(
         transport=transport,
         worker=worker,
+        stt=stt,
         ladder=ladder,
-        tts=tts,
+        voices=voices,
         desk=desk,
         player=player,
         conversation=conversation,
@@ -248,7 +261,7 @@ def assemble(
             "stt": hearing.name,
             "turn": turn.name,
             "llm": ">".join(name for name, _ in rungs),
-            "tts": voice.name,
+            "tts": speakers[0][0].name,
         },
     )
 
@@ -261,6 +274,19 @@ def _first(parts: tuple[Part, ...], call: Call, journal: Journal, what: type[Any
         except PluginError as error:
             _passed_over(error, call, journal)
     raise ConfigError(what.__name__, "none of those configured could be built", "tipring check")
+
+
+def _every(parts: tuple[Part, ...], call: Call, journal: Journal) -> list[tuple[Part, TTSService]]:
+    """Every voice that can be built, the preferred one first."""
+    built: list[tuple[Part, TTSService]] = []
+    for part in parts:
+        try:
+            built.append((part, part.build(call)))
+        except PluginError as error:
+            _passed_over(error, call, journal)
+    if not built:
+        raise ConfigError("[use] tts", "no voice could be built", "tipring check")
+    return built
 
 
 def _rungs(parts: tuple[Part, ...], call: Call, journal: Journal) -> list[tuple[str, Rung]]:

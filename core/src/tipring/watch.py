@@ -16,7 +16,7 @@ from pipecat.processors.aggregators.llm_response_universal import LLMUserAggrega
 
 from tipring.journal import Journal
 from tipring.llm.ladder import LadderLLMService
-from tipring.speech.player import SpeakPhraseFrame
+from tipring.speech.player import PhraseDesk, SpeakPhraseFrame
 
 
 class Watch(BaseObserver):
@@ -41,7 +41,7 @@ class Watch(BaseObserver):
                 self._journal.note("llm.ended")
             case LLMTextFrame() if isinstance(data.source, LadderLLMService):
                 self._journal.note("agent.said", text=frame.text.strip())
-            case TTSSpeakFrame() | SpeakPhraseFrame():
+            case TTSSpeakFrame() | SpeakPhraseFrame() if isinstance(data.source, PhraseDesk):
                 self._journal.note("agent.said", text=frame.text)
             case FunctionCallInProgressFrame() if frame.tool_call_id not in self._tools:
                 self._tools.add(frame.tool_call_id)

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import click
@@ -71,7 +71,23 @@ async def _check(config: Config, online: bool) -> Report:
     if online:
         for part in selection.parts:
             problems += await _ask(part)
+        selection, unspoken = await _spoken(selection)
+        # A voice that was told of is told of once.
+        known = {one.where for one in problems}
+        problems += tuple(one for one in unspoken if one.where not in known)
     return Report(selection=selection, problems=problems, code=1 if problems else 0)
+
+
+async def _spoken(selection: Selection) -> tuple[Selection, tuple[Problem, ...]]:
+    """Have the goodbye rendered, as the host does at its start: who cannot is not used first."""
+    from tipring.providers import Call
+    from tipring.speech.phrases import first_voice
+
+    agent = selection.config.agent
+    call = Call(id="rehearsal", language=agent.language)
+    voices, _, failed = await first_voice(selection.tts, call=call, texts=[agent.goodbye])
+    told = tuple(Problem(where=one.where, what=one.what, fix=one.fix) for one in failed)
+    return replace(selection, tts=voices), told
 
 
 async def _ask(part: Part) -> tuple[Problem, ...]:
@@ -97,12 +113,14 @@ async def _ask(part: Part) -> tuple[Problem, ...]:
 
 
 def _online_problem(part: Part, text: str) -> Problem:
-    """Part a sentence from its mend, which comes after a semicolon or a line break."""
-    text = " ".join(text.replace("\n", "; ").split())
-    what, mark, fix = text.rpartition("; ")
-    if not mark:
-        what, fix = text, f"tipring plugins show {part.kind}.{part.provider.name}"
-    return Problem(where=part.where, what=what, fix=fix.removeprefix("fix:").strip())
+    """Part what is wrong from its mend, which comes last: behind ``;``, a full stop or a colon."""
+    text = " ".join(text.replace("\n", "; ").split()).rstrip(".")
+    for mark in ("; ", ". ", ": "):
+        what, found, fix = text.rpartition(mark)
+        if found:
+            return Problem(where=part.where, what=what, fix=fix.removeprefix("fix:").strip())
+    fix = f"tipring plugins show {part.kind}.{part.provider.name}"
+    return Problem(where=part.where, what=text, fix=fix)
 
 
 def _lines(config: Config | None, report: Report) -> Iterator[str]:

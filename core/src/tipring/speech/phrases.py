@@ -17,10 +17,10 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tipring.discovery import said
 from tipring.errors import PluginError
@@ -60,6 +60,9 @@ class Voice(Protocol):
         ...
 
 
+V = TypeVar("V", bound=Voice)
+
+
 class Phrases:
     """The rendered phrases of one voice.
 
@@ -91,6 +94,11 @@ class Phrases:
     def rate(self) -> int:
         """Hz of what :meth:`get` gives."""
         return self._call.audio_out_rate
+
+    @property
+    def rendered_ahead(self) -> bool:
+        """Whether this voice can render ahead at all."""
+        return self._provider.render is not None
 
     def get(self, text: str) -> bytes | None:
         """Give a phrase as PCM16 mono at :attr:`rate`, or None when it is not rendered."""
@@ -199,6 +207,41 @@ class Phrases:
             f"rendering a phrase failed: {told} (from {self._voice.dist})",
             "tipring check --online",
         )
+
+
+async def first_voice(
+    voices: Sequence[V], *, call: Call, texts: Iterable[str], folder: Path | None = None
+) -> tuple[tuple[V, ...], Phrases, list[PluginError]]:
+    """Find the first voice that can say the fixed phrases, and have it say them.
+
+    A voice that does not render ahead proves nothing, and is taken at its word.
+
+    Args:
+        voices: In order of preference; at least one.
+        call: Language and rate.
+        texts: The phrases.
+        folder: As in :class:`Phrases`.
+
+    Returns:
+        The voices, those that failed behind the others; the phrases of the first one; and what
+        went wrong. When none can render, the preferred one stays first.
+    """
+    wanted = [text for text in dict.fromkeys(texts) if text.strip()]
+    problems: list[PluginError] = []
+    failed: list[V] = []
+    for voice in voices:
+        phrases = Phrases(voice, call=call, folder=folder)
+        alone = len(voices) == 1
+        for text in wanted:
+            problems += await phrases.prepare([text])
+            if phrases.rendered_ahead and phrases.get(text) is None and not alone:
+                failed.append(voice)
+                break
+        else:
+            left = [one for one in voices if one is not voice and one not in failed]
+            return (voice, *left, *failed), phrases, problems
+    phrases = Phrases(voices[0], call=call, folder=folder)
+    return tuple(voices), phrases, problems
 
 
 def cache_folder() -> Path:

@@ -241,6 +241,12 @@ class SteadyElevenLabs(Line):
                 self._forget(one)
         await super()._apply_force_complete(context_id)
 
+    def _drop(self) -> None:
+        """Have the socket replaced, as after any other loss."""
+        if self._websocket is not None and self._is_open():
+            self._opened.clear()
+            self._websocket.transport.abort()
+
     def _forget(self, sentence: Sentence) -> None:
         """Let nothing more of a sentence reach the context."""
         for slot in self._aggregated_frame_sequencer._slots:
@@ -258,6 +264,9 @@ class SteadyElevenLabs(Line):
         if not unsaid or ledger.told or not self.is_usable:
             return
         dead = self._consecutive_zero_audio_contexts >= _SILENT_CONTEXTS
+        if not dead and not ledger.failed and not self.get_audio_contexts():
+            # A socket that has gone quiet is not waited for again.
+            self._drop()
         sentences = "a sentence was" if unsaid == 1 else f"{unsaid} sentences were"
         await self._report(
             Refusal(
