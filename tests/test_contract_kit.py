@@ -29,6 +29,7 @@ from tipring.testing import (
 from tipring.testing.contract import name_of, rules
 
 from tests.installed import install
+from tests.patient_loop import patient
 
 pytestmark = pytest.mark.slow
 
@@ -420,6 +421,13 @@ ALL = {
 
 async def _nothing() -> None:
     return
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    """The plugins have no sockets, so their callers need not speak in real time."""
+    with patient():
+        yield
 
 
 @contextmanager

@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.installed import install
+from tests.patient_loop import command
 
 pytestmark = pytest.mark.slow
 
 KINDS = ("stt", "turn", "llm", "tts", "observer")
 
 
-def run(*command: str, cwd: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*module: str, cwd: Path, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a Python module as a command, next to what is installed in ``site``."""
     env = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     return subprocess.run(
-        [sys.executable, "-m", *command],
+        command(*module),
         cwd=cwd,
         env=env | ({"PYTHONPATH": str(site)} if site else {}),
         capture_output=True,
@@ -81,16 +82,26 @@ def test_a_new_plugin_keeps_its_contract_as_generated(
     assert " passed" in done.stdout and "failed" not in done.stdout
 
 
+@pytest.mark.timeout(400)  # types of Pipecat and all, where nothing is known of them yet
 def test_the_code_of_a_new_plugin_passes_the_linter_and_the_type_checker(tmp_path: Path) -> None:
-    config = Path(__file__).parents[1] / "pyproject.toml"
-    packages = [new(kind, tmp_path) / "src" for kind in KINDS]
-    paths = [str(path) for path in packages]
-    ruff = run("ruff", "check", "--config", str(config), *paths, cwd=tmp_path)
+    root = Path(__file__).parents[1]
+    paths = [str(new(kind, tmp_path) / "src") for kind in KINDS]
+    config = str(root / "pyproject.toml")
+    ruff = run("ruff", "check", "--config", config, *paths, cwd=tmp_path)
     assert ruff.returncode == 0, ruff.stdout
-    tidy = run("ruff", "format", "--check", "--config", str(config), *paths, cwd=tmp_path)
+    tidy = run("ruff", "format", "--check", "--config", config, *paths, cwd=tmp_path)
     assert tidy.returncode == 0, tidy.stdout
-    strict = run("mypy", "--strict", "--allow-untyped-calls", *paths, cwd=tmp_path)
+    # From here, and with the settings of here: what is known of Pipecat's types is not found again.
+    strict = subprocess.run(
+        [sys.executable, "-m", "mypy", *paths],
+        cwd=root,
+        env={**os.environ, "MYPYPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert strict.returncode == 0, strict.stdout
+    assert "no issues found in 10 source files" in strict.stdout
 
 
 def test_an_installed_plugin_is_held_to_its_contract_by_a_command(

@@ -39,6 +39,11 @@ STEP = 0.02
 """Seconds of audio in a frame, as a phone sends it."""
 
 
+def now() -> float:
+    """Seconds on the clock of the event loop, by which callers speak and rules wait."""
+    return asyncio.get_running_loop().time()
+
+
 @functools.cache
 def speech(rate: int) -> bytes:
     """A caller saying :data:`SAID`, as a phone line carries it: PCM16 mono.
@@ -116,7 +121,7 @@ class Line:
 
     def note(self, frame: Frame) -> None:
         """Write a frame down."""
-        self.frames.append((time.monotonic(), frame))
+        self.frames.append((now(), frame))
         self._changed.set()
 
     def wake(self) -> None:
@@ -133,9 +138,9 @@ class Line:
 
     async def hear(self, pcm: bytes) -> None:
         """Let the phone send audio, as fast as a caller speaks."""
-        size, began = int(self.rate * STEP) * 2, time.monotonic()
+        size, began = int(self.rate * STEP) * 2, now()
         for number, at in enumerate(range(0, len(pcm), size)):
-            await asyncio.sleep(max(0.0, began + number * STEP - time.monotonic()))
+            await asyncio.sleep(max(0.0, began + number * STEP - now()))
             await self.put(InputAudioRawFrame(pcm[at : at + size], self.rate, 1))
 
     async def until(self, found: Callable[[], T], seconds: float) -> T:

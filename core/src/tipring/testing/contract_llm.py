@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import time
 import unittest
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -16,7 +15,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 
 from tipring.providers import End, Rung, RungEvent, TextDelta, ToolCall, Usage
 from tipring.testing.contract import ContractBroken, ProviderContract, rule
-from tipring.testing.contract_line import leaves_nothing
+from tipring.testing.contract_line import leaves_nothing, now
 
 CANCEL = 0.1
 """Seconds in which a rung has to be silent after it was cancelled."""
@@ -214,9 +213,9 @@ class LlmContract(ProviderContract):
         """Seconds that closing the stream takes after its first event."""
         stream: Any = rung.stream(self._context(self.says), system=_SYSTEM)
         await anext(stream)
-        began = time.monotonic()
+        began = now()
         await asyncio.wait({asyncio.ensure_future(_aclose(stream))}, timeout=5)
-        return time.monotonic() - began
+        return now() - began
 
     async def _cancel(self, rung: Rung) -> float:
         """Seconds until a task that reads the stream is over, when it is cancelled."""
@@ -231,10 +230,10 @@ class LlmContract(ProviderContract):
         waiting = asyncio.create_task(first.wait())
         await asyncio.wait({task, waiting}, return_when="FIRST_COMPLETED", timeout=self.within)
         waiting.cancel()
-        began = time.monotonic()
+        began = now()
         task.cancel()
         await asyncio.wait({task}, timeout=5)
-        took = time.monotonic() - began
+        took = now() - began
         if not task.done():
             return took
         with suppress(asyncio.CancelledError):

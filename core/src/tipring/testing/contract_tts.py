@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
@@ -19,7 +18,7 @@ from pipecat.services.tts_service import TTSService
 
 from tipring.providers import Tts
 from tipring.testing.contract import ContractBroken, ProviderContract, rule
-from tipring.testing.contract_line import Line, leaves_nothing, line
+from tipring.testing.contract_line import Line, leaves_nothing, line, now
 
 
 class TtsContract(ProviderContract):
@@ -164,10 +163,10 @@ class TtsContract(ProviderContract):
 
     async def _quiet(self, made: Line) -> None:
         """Wait until it has spoken: no audio for 0.7 s."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
+        deadline = now() + 30
+        while now() < deadline:
             last = max(at for at, frame in made.frames if _is_audio(frame))
-            if time.monotonic() - last > 0.7:
+            if now() - last > 0.7:
                 return
             await asyncio.sleep(0.05)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from tipring.providers import TurnPlan
 from tipring.testing import contract_line
 from tipring.testing.contract import ContractBroken, ProviderContract, rule
-from tipring.testing.contract_line import Line, TimedSteps, leaves_nothing, line
+from tipring.testing.contract_line import Line, TimedSteps, leaves_nothing, line, now
 
 BLOCK = 0.02
 """Seconds for which a detector may hold the event loop: one frame of the phone's audio."""
@@ -39,7 +38,7 @@ class TurnCall:
     Attributes:
         plan: What the plugin built.
         line: The pipeline.
-        proposals: When it proposed the end of a turn, in the time of :func:`time.monotonic`.
+        proposals: When it proposed the end of a turn, on the clock of the event loop.
     """
 
     def __init__(self, plan: TurnPlan, line: Line, words: str) -> None:
@@ -50,17 +49,17 @@ class TurnCall:
         plan.stop.add_event_handler("on_user_turn_stopped", self._proposed)
 
     async def _proposed(self, *_: Any) -> None:
-        self.proposals.append(time.monotonic())
+        self.proposals.append(now())
         self.line.wake()
 
     async def speaks(self, pcm: bytes) -> tuple[float, float]:
         """Let the caller say something, and give when it began and ended."""
         half = len(pcm) // 4 * 2
-        began = time.monotonic()
+        began = now()
         await self.line.hear(pcm[:half])
         await self._told(InterimTranscriptionFrame, self.words[: len(self.words) // 2])
         await self.line.hear(pcm[half:])
-        return began, time.monotonic()
+        return began, now()
 
     async def pauses(self, seconds: float, *, told: bool = True) -> None:
         """Let the caller be silent; their words are told finally 0.15 s into it."""
@@ -74,8 +73,8 @@ class TurnCall:
     async def waits(self, count: int, seconds: float) -> bool:
         """Whether it has proposed so often within that many seconds of silence."""
         quiet = contract_line.silence(0.1, self.line.rate)
-        deadline = time.monotonic() + seconds
-        while len(self.proposals) < count and time.monotonic() < deadline:
+        deadline = now() + seconds
+        while len(self.proposals) < count and now() < deadline:
             await self.line.hear(quiet)
         return len(self.proposals) >= count
 
