@@ -1,0 +1,1 @@
+"""The systems under test, each a process that answers the emulated phone."""

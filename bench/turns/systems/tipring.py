@@ -1,0 +1,98 @@
+"""tipring, as it is shipped, with the bench's stubs for plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.turns import plugin
+from bench.turns.systems.door import SID, arguments, serve
+from bench.turns.truth import Desk
+
+TURN = {"smart": "smart", "vad": "vad", "flux": "bench_flux"}
+
+
+def _config(variant: str, track: int) -> str:
+    stt, tts = ("bench_oracle", "bench_voice") if track == 1 else ("moonshine", "hibari")
+    return f"""
+[use]
+stt = "{stt}"
+turn = "{TURN[variant]}"
+llm = "bench_lines"
+tts = "{tts}"
+[limits]
+max_calls = 100
+"""
+
+
+async def main() -> None:
+    """Load the host and answer."""
+    given = arguments()
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    from loguru import logger
+
+    logger.remove()
+    logger.add(sys.stderr, level="WARNING")
+    desk = await asyncio.to_thread(Desk.open, given.calls)
+    plugin.DESK.append(desk)
+    with tempfile.TemporaryDirectory() as folder:
+        plugin.install(Path(folder))
+        sys.path.insert(0, folder)
+        toml = Path(folder) / "tipring.toml"
+        toml.write_text(_config(given.variant, given.track), encoding="utf-8")
+        from tipring import config
+        from tipring.host import Host
+        from tipring.selection import Selection
+        from tipring.server import audio_app
+
+        class OneGreetingACall(Host):
+            """A host whose greeting is the call's."""
+
+            @property
+            def selection(self) -> Selection:
+                chosen = super().selection
+                agent = chosen.config.agent.model_copy(
+                    update={"greeting": desk.truth(SID.get()).call.agent[0]}
+                )
+                return dataclasses.replace(
+                    chosen, config=dataclasses.replace(chosen.config, agent=agent)
+                )
+
+        host = OneGreetingACall(config.load(toml, {}))
+        if given.variant == "flux":
+            from bench.turns.flux import FluxOfTheTruth
+
+            async with FluxOfTheTruth(desk) as flux:
+                plugin.FLUX.append(flux.url)
+                await _answer(host, desk, audio_app)
+        else:
+            await _answer(host, desk, audio_app)
+
+
+async def _answer(host, desk, audio_app) -> None:  # type: ignore[no-untyped-def]
+    await host.load()
+    for problem in host.problems:
+        print(f"{problem.where}: {problem.what}", file=sys.stderr)
+    await serve(_Local(audio_app, host), desk)
+    await host.close(within=1.0)
+
+
+class _Local:
+    """Makes the app when the first request says at which address it is reached."""
+
+    def __init__(self, make, host) -> None:  # type: ignore[no-untyped-def]
+        self._make, self._host, self._app = make, host, None
+
+    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        if self._app is None:
+            name, port = scope["server"]
+            self._app = self._make(self._host, None, f"http://{name}:{port}")
+        await self._app(scope, receive, send)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
