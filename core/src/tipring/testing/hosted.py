@@ -42,6 +42,12 @@ class HostedHost:
     process: asyncio.subprocess.Process
 
 
+def _admission(auth_token: str, control_token: str | None) -> dict[str, str]:
+    if control_token is None:
+        return {"TWILIO_AUTH_TOKEN": auth_token}
+    return {"TWILIO_AUTH_TOKEN": "", "TIPRING_CONTROL_TOKEN": control_token}
+
+
 Told = Callable[[Mapping[str, Any]], None]
 
 
@@ -52,6 +58,7 @@ async def hosted(
     environ: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
     on_event: Told | None = None,
+    control_token: str | None = None,
 ) -> AsyncIterator[HostedHost]:
     """Start ``tipring serve`` on free ports of this machine, and stop it afterwards.
 
@@ -60,6 +67,8 @@ async def hosted(
         environ: Variables besides this process's.
         arguments: More arguments for ``serve``.
         on_event: Told of every event of every call: ``call``, ``at``, ``event`` and its detail.
+        control_token: Start it as in a container: it is given its calls by whoever has this token,
+            and knows nothing of Twilio.
 
     Raises:
         HostFailed: It was not ready in time; its own words are on stderr.
@@ -75,7 +84,7 @@ async def hosted(
         env={
             **os.environ,
             **(environ or {}),
-            "TWILIO_AUTH_TOKEN": token,
+            **_admission(token, control_token),
             "TIPRING_SERVER__HOST": "127.0.0.1",
             "TIPRING_SERVER__PORT": "0",
             "TIPRING_SERVER__CONTROL_PORT": "0",
