@@ -49,10 +49,11 @@ def test_every_line_of_the_example_in_the_docs_is_understood() -> None:
 
 def test_every_line_of_the_table_in_the_docs_is_understood(tmp_path: Path) -> None:
     (tmp_path / "hello.wav").touch()
-    forms = re.findall(r"^\| `([^`]+)` \|", DOCS.read_text().split("## In Python")[0], flags=re.M)
-    assert len(forms) == 11
+    table = DOCS.read_text().split("## What must hold")[0]
+    forms = re.findall(r"^\| `([^`]+)` \|", table, flags=re.M)
+    assert len(forms) == 15
     for form in forms:
-        Script.parse(form, folder=tmp_path)
+        Script.parse(f"{form}\nwait" if form.startswith("expect") else form, folder=tmp_path)
 
 
 def test_lines_become_what_they_say(tmp_path: Path) -> None:
@@ -65,6 +66,10 @@ def test_lines_become_what_they_say(tmp_path: Path) -> None:
         over 1.5 say my file.wav
         interrupt 2 say "no"
         press 12*#
+        noise 0.4
+        over 1 noise 2 6 dB quieter
+        say "softly" 20 dB quieter
+        say my file.wav 3.5 dB quieter
         until  hung  up
     """
     script = Script.parse(text, name="x", folder=tmp_path)
@@ -80,10 +85,21 @@ def test_lines_become_what_they_say(tmp_path: Path) -> None:
         ),
         lines.Over(line=7, word="interrupt", after=2.0, say=lines.Say(line=7, text="no")),
         lines.Press(line=8, digits="12*#"),
-        lines.UntilHungUp(line=9, within=60.0),
+        lines.Say(line=9, text="(noise)", noise=0.4),
+        lines.Over(
+            line=10,
+            word="over",
+            after=1.0,
+            say=lines.Say(line=10, text="(noise)", noise=2.0, quieter=6.0),
+        ),
+        lines.Say(line=11, text="softly", quieter=20.0),
+        lines.Say(line=12, text="my file.wav", file=tmp_path / "my file.wav", quieter=3.5),
+        lines.UntilHungUp(line=13, within=60.0),
     )
+    assert script.summary == "a comment"
     sounds = [say.clip for say in script.render(voice).says]
-    assert [round(clip.seconds, 2) for clip in sounds if clip] == [0.5, 0.3, 0.2]
+    lengths = [round(clip.seconds, 2) for clip in sounds if clip]
+    assert lengths == [0.5, 0.3, 0.2, 0.4, 2.0, 0.2, 0.3]
 
 
 @pytest.mark.parametrize(
@@ -131,6 +147,28 @@ def test_a_text_is_rendered_once_however_often_it_is_said() -> None:
     script = Script.parse('say "yes"\nwait\nsay "yes"\nover 1 say "mhm"').render(counting)
     assert asked == ["yes", "mhm"]
     assert script.rendered
+
+
+def test_quieter_is_so_many_decibels_softer_and_noise_is_always_the_same() -> None:
+    script = Script.parse('say "a"\nsay "a" 20 dB quieter\nnoise 1\nnoise 1 6 dB quieter')
+    loud, soft, noise, fainter = (clip_of(say) for say in script.render(voice).says)
+    assert decibels(loud) - decibels(soft) == pytest.approx(20, abs=0.1)
+    assert decibels(noise) - decibels(fainter) == pytest.approx(6, abs=0.1)
+    assert np.array_equal(noise.samples, Clip.noise(1.0).samples)
+    assert not np.array_equal(noise.samples, Clip.noise(1.0, seed=2).samples)
+    # As loud as speech, and it dies away.
+    assert np.abs(noise.samples[:4000]).mean() > 4 * np.abs(noise.samples[-800:]).mean() > 0
+    assert -30 < decibels(noise) < -20
+
+
+def clip_of(say: lines.Say) -> Clip:
+    assert say.clip is not None
+    return say.clip
+
+
+def decibels(clip: Clip) -> float:
+    """Of its root mean square, under full scale."""
+    return float(20 * np.log10(np.sqrt(np.mean((clip.samples / 32768) ** 2))))
 
 
 def test_a_text_without_a_voice_is_told() -> None:
@@ -289,6 +327,31 @@ def test_keys_are_pressed_and_what_comes_after_them_is_the_answer() -> None:
     keys = [event.at for event in phone.timeline if event.name == "key"]
     assert keys[1] - keys[0] == pytest.approx(0.25, abs=0.025)
     assert turns[0].begin > keys[-1] + 0.5 + 0.6
+
+
+def test_a_noise_is_no_turn_and_leaves_the_turn_around_it_whole() -> None:
+    turns, phone, _ = play(
+        greets_and_answers,
+        """
+        wait
+        noise 0.1
+        say "one two three"
+        pause 0.2
+        noise 0.1
+        pause 0.3
+        say "four five"
+        wait
+        """,
+    )
+    (turn,) = turns
+    assert turn.text == "one two three four five"
+    assert turn.pauses == pytest.approx((0.5,), abs=0.011)
+    assert turn.answer is not None and not turn.cut_ins
+    noise = Clip.noise(0.1).samples.astype(np.float64)
+    begin, end = turn.parts[0].end, turn.parts[1].begin
+    between = phone.sent[round((begin + 0.2) * 8000) - 80 : round(end * 8000)].astype(np.float64)
+    found = float(np.max(np.correlate(between, noise, "valid")))
+    assert found == pytest.approx(float(np.dot(noise, noise)), rel=0.05)
 
 
 def test_turns_are_told_as_they_are_complete() -> None:

@@ -192,6 +192,8 @@ class _Caller:
     async def _do(self, action: Action) -> None:
         phone = self._phone
         match action:
+            case Say() if action.noise is not None:
+                await self._make_noise(action)
             case Say():
                 await self._say(action, "turn")
             case Pause() if self._speaking:
@@ -244,6 +246,13 @@ class _Caller:
         if self._turn.kind != "over":
             self._asked = (self._turn.parts[0].begin, end)
         await phone.until(end)
+
+    async def _make_noise(self, say: Say) -> None:
+        """A noise is no turn: it asks for no answer, and leaves the caller's turn as it is."""
+        assert say.clip is not None
+        if self._turn is not None and self._pause is not None:
+            await self._phone.until(self._turn.parts[-1].end + self._pause)
+        await self._phone.until(self._phone.say(say.clip).end)
 
     async def _yielded(self) -> None:
         """The caller's turn is over; a pause at its end is only silence."""

@@ -19,6 +19,8 @@ BLOCK = 80
 AUDIBLE = 32768 * 10 ** (-50 / 20)
 """The root mean square of a block that counts as sound: 50 dB under full scale."""
 
+_NOISE = 32768 * 10 ** (-23 / 20)  # the root mean square of speech at an ordinary level
+
 # A recording's own noise can be over AUDIBLE; speech is near its peak.
 _BELOW_PEAK = 10 ** (-30 / 20)
 
@@ -121,6 +123,27 @@ class Clip:
                 str(path), f"is not a sound file that can be read ({error})", "use WAV or FLAC"
             ) from None
         return cls.from_samples(samples, rate, text=text)
+
+    def quieter(self, decibels: float) -> Clip:
+        """The same, so many decibels softer."""
+        softer = np.round(self.samples * 10 ** (-decibels / 20))
+        return Clip(samples=softer.astype(np.int16), text=self.text)
+
+    @classmethod
+    def noise(cls, seconds: float, *, seed: int = 1) -> Clip:
+        """A noise as loud as speech, which begins at once and dies away: a cough, a door, a street.
+
+        Args:
+            seconds: How long it lasts.
+            seed: The same number makes the same noise.
+        """
+        count = max(1, round(seconds * RATE))
+        hiss = np.random.default_rng(seed).normal(0, 1, count)
+        # Rooms and throats have less of the high tones than a hiss has.
+        dull = np.convolve(hiss, np.ones(6) / 6, mode="same")
+        fades = np.minimum(1.0, np.arange(count, 0, -1) / (0.4 * count))
+        shaped = dull / np.sqrt(np.mean(dull**2)) * _NOISE * fades
+        return cls(samples=np.clip(shaped, -32768, 32767).astype(np.int16), text="(noise)")
 
     @classmethod
     def silence(cls, seconds: float) -> Clip:

@@ -24,6 +24,7 @@ from typing import Literal
 
 from tipring.errors import TipringError
 from tipring.testing.clip import Clip
+from tipring.testing.expect import COUNTED, Expectation, understand
 
 Voice = Callable[[str], Clip]
 """Renders a text as speech. It may take its time: it is called in a thread, ahead of the call."""
@@ -41,19 +42,23 @@ class ScriptError(TipringError):
 
 @dataclass(frozen=True, kw_only=True)
 class Say:
-    """Speak.
+    """Speak, or make a noise.
 
     Attributes:
         line: Where it stands.
         text: The words, or the name of the file.
         file: A recording of them; None when a voice renders the words.
         clip: The sound, once it was rendered or loaded.
+        noise: Seconds of noise instead of words; None for words.
+        quieter: Decibels by which it is softer than usual.
     """
 
     line: int
     text: str
     file: Path | None = None
     clip: Clip | None = None
+    noise: float | None = None
+    quieter: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +132,16 @@ _LINES = (
     "press 5",
     "hang up",
     "until hung up",
+    "noise 0.4",
+    "over 1.0 noise 0.4",
+    "expect 1 turn",
+    "expect no interruption",
+    "expect at least 1 hold",
+    'expect agent heard "Tuesday ... three"',
+    'expect agent said "is that right"',
 )
 _NUMBER = r"(\d+(?:\.\d+)?)"
+_QUIETER = rf"(?:\s+{_NUMBER}\s*dB\s+quieter)?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +151,14 @@ class Script:
     Attributes:
         name: What errors call it; its path, when it came from a file.
         actions: In order.
+        summary: Its first comment: what it is about.
+        expectations: What must hold when it has been played.
     """
 
     name: str
     actions: tuple[Action, ...]
+    summary: str = ""
+    expectations: tuple[Expectation, ...] = ()
 
     @classmethod
     def load(cls, path: str | Path) -> Script:
@@ -172,11 +189,18 @@ class Script:
             ScriptError: A line cannot be understood, or names a file that is not there.
         """
         actions: list[Action] = []
+        expectations: list[Expectation] = []
+        summary = ""
         for number, raw in enumerate(text.splitlines(), start=1):
             line = raw.strip()
             if not line or line.startswith("#"):
+                if not actions and not expectations:
+                    summary = summary or line.strip("# ")
                 continue
             where = f"{name} line {number}"
+            if line.split()[0] == "expect":
+                expectations.append(_expectation(line, number, where))
+                continue
             if actions and isinstance(actions[-1], HangUp | UntilHungUp):
                 raise ScriptError(
                     where,
@@ -186,7 +210,9 @@ class Script:
             actions.append(_action(line, number, where, Path(folder)))
         if not actions:
             raise ScriptError(name, "the script has no lines", f"begin with: {_LINES[0]}")
-        return cls(name=name, actions=tuple(actions))
+        return cls(
+            name=name, actions=tuple(actions), summary=summary, expectations=tuple(expectations)
+        )
 
     @property
     def rendered(self) -> bool:
@@ -213,8 +239,11 @@ class Script:
         def sound(say: Say) -> Say:
             if say.clip is not None:
                 return say
+            if say.noise is not None:
+                return replace(say, clip=Clip.noise(say.noise).quieter(say.quieter))
             if say.file is not None:
-                return replace(say, clip=Clip.load(say.file, text=say.text))
+                clip = Clip.load(say.file, text=say.text)
+                return replace(say, clip=clip.quieter(say.quieter))
             if say.text not in known:
                 if voice is None:
                     raise ScriptError(
@@ -223,7 +252,7 @@ class Script:
                         "give a voice, or name a file instead of a text",
                     )
                 known[say.text] = voice(say.text)
-            return replace(say, clip=known[say.text])
+            return replace(say, clip=known[say.text].quieter(say.quieter))
 
         return replace(
             self,
@@ -251,6 +280,15 @@ def _action(line: str, number: int, where: str, folder: Path) -> Action:
             after=float(found[2]),
             say=_say((found[3] or "").strip(), number, where, folder),
         )
+    if found := fits(rf"noise\s+{_NUMBER}{_QUIETER}"):
+        return _noise(found[1], found[2], number)
+    if found := fits(rf"(over|interrupt)\s+{_NUMBER}\s+noise\s+{_NUMBER}{_QUIETER}"):
+        return Over(
+            line=number,
+            word="over" if found[1] == "over" else "interrupt",
+            after=float(found[2]),
+            say=_noise(found[3], found[4], number),
+        )
     if found := fits(rf"pause\s+{_NUMBER}"):
         return Pause(line=number, seconds=float(found[1]))
     if found := fits(rf"wait(?:\s+{_NUMBER})?(?:\s+within\s+{_NUMBER})?"):
@@ -268,6 +306,22 @@ def _action(line: str, number: int, where: str, folder: Path) -> Action:
     raise ScriptError(where, f"{line!r} is not understood", _nearest(line))
 
 
+def _noise(seconds: str, quieter: str | None, number: int) -> Say:
+    return Say(
+        line=number, text="(noise)", noise=float(seconds), quieter=float(quieter or Say.quieter)
+    )
+
+
+def _expectation(line: str, number: int, where: str) -> Expectation:
+    expectation = understand(line.removeprefix("expect").strip(), number)
+    if expectation is None:
+        counted = ", ".join(f"{one}s" for one in (*COUNTED, "cut-in"))
+        raise ScriptError(
+            where, f"{line!r} is not understood", f"{_nearest(line)}; what is counted: {counted}"
+        )
+    return expectation
+
+
 def _nearest(line: str) -> str:
     word = line.split()[0].lower()
     alike = [known for known in _LINES if known.split()[0] == word]
@@ -275,13 +329,16 @@ def _nearest(line: str) -> str:
 
 
 def _say(what: str, number: int, where: str, folder: Path) -> Say:
+    quieter = Say.quieter
+    if found := re.fullmatch(rf'(.*(?:"|\.wav|\.flac))\s+{_NUMBER}\s*dB\s+quieter', what, re.I):
+        what, quieter = found[1], float(found[2])
     if what.startswith('"'):
         if len(what) < 2 or not what.endswith('"'):
             raise ScriptError(where, "the text has no closing quote", f'{what}"')
         text = " ".join(what[1:-1].split())
         if not text:
             raise ScriptError(where, "there is nothing between the quotes", _LINES[0])
-        return Say(line=number, text=text)
+        return Say(line=number, text=text, quieter=quieter)
     if not what:
         raise ScriptError(
             where, "what is to be said is missing", "a text in quotes, or a WAV or FLAC file"
@@ -297,4 +354,4 @@ def _say(what: str, number: int, where: str, folder: Path) -> Say:
         raise ScriptError(
             where, f"there is no file {file}", "files are looked for beside the script"
         )
-    return Say(line=number, text=file.name, file=file)
+    return Say(line=number, text=file.name, file=file, quieter=quieter)
