@@ -6,40 +6,51 @@
 FROM python:3.12-slim-bookworm AS build
 # What answers: this repository's plugins, and others that are published.
 ARG PLUGINS="tipring-stt-deepgram tipring-turn-smart tipring-turn-flux tipring-llm-gateway tipring-tts-elevenlabs"
-ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
+ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never XDG_CACHE_HOME=/cache
 RUN pip install --no-cache-dir uv==0.13.9 && uv venv /app
 WORKDIR /src
 COPY pyproject.toml ./
 COPY core core
 COPY plugins plugins
-# Pipecat requires numba, and with it llvmlite, for a resampler that nothing here uses: 200 MB that
-# are never imported. The last line of this stage would fail if they were.
+# The versions are those that the tests ran with, which pyproject.toml pins. Pipecat requires
+# resampy, and with it numba and llvmlite, for a resampler that nothing here uses: 210 MB that are
+# never imported. bake.py fails if they were.
+COPY docker/pinned.py docker/slim.py docker/
 # hadolint ignore=SC2086
-RUN printf '%s ; python_version < "3"\n' numba llvmlite > leave-out.txt \
+RUN printf '%s ; python_version < "3"\n' numba llvmlite resampy > leave-out.txt \
+    && python docker/pinned.py > pinned.txt \
     && uv build --all-packages --wheel --out-dir wheels \
     && uv pip install --python /app/bin/python --no-sources --find-links wheels \
-        --overrides leave-out.txt tipring $PLUGINS
+        --overrides leave-out.txt --constraints pinned.txt tipring $PLUGINS \
+    && /app/bin/python docker/slim.py
+# Bytecode for everything but the thousands of classes of the SDKs and of other vendors' services:
+# of those, bake.py leaves the bytecode of what it loads.
+RUN /app/bin/python -m compileall -q -j 0 \
+    -x '/(anthropic|deepgram|elevenlabs|onnxruntime|openai|twilio|pipecat/services)/' /app/lib
+ARG CONFIG=examples/production.toml
+COPY ${CONFIG} /app/tipring.toml
+COPY docker/bake.py docker/
 # The models are inside the wheels. They are loaded once here, so that one that is broken, or a
 # package that is missing, fails the build and not a call.
-COPY docker/bake.py ./
-RUN /app/bin/python bake.py
+RUN mkdir -p /cache && /app/bin/python docker/bake.py /app/tipring.toml
 
 
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="tipring" \
       org.opencontainers.image.description="A phone agent that gets turn-taking right." \
       org.opencontainers.image.licenses="Apache-2.0"
-ARG CONFIG=examples/production.toml
 # Two arenas: glibc's default keeps one for each of a call's many threads, and their memory with it.
 ENV PATH=/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MALLOC_ARENA_MAX=2 \
+    XDG_CACHE_HOME=/home/tipring/.cache \
     TIPRING_CONFIG=/app/tipring.toml \
     TIPRING_SERVER__HOST=0.0.0.0
-COPY --from=build /app /app
-COPY ${CONFIG} /app/tipring.toml
 RUN useradd --create-home --uid 10001 tipring
+COPY --from=build /app /app
+# Phrases that the build could render.
+COPY --from=build --chown=10001:10001 /cache /home/tipring/.cache
 USER 10001
 WORKDIR /home/tipring
 EXPOSE 8080 9090

@@ -1,34 +1,97 @@
-"""Load every model that the image holds, once, and prove that what was left out is not missed."""
+"""Load everything that the image holds, as a host does before it is ready, so that a call need not.
+
+A model that is broken, a package that is missing or a plugin that cannot be built fails the build
+of the image, and not a call. A voice that needs no key renders its phrases now. What was left out
+of the image is proved not to be missed.
+
+Usage: bake.py CONFIG
+"""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
+import os
+import pkgutil
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
 
-KINDS = ("stt", "turn", "llm", "tts", "observer")
-LEFT_OUT = ("numba", "llvmlite", "torch")
+LEFT_OUT = ("numba", "llvmlite", "resampy", "torch")
+# Secrets are not in an image. With these a plugin can be built, and nobody can be called.
+PLACEHOLDER = "0123456789abcdef0123456789abcdef"
 
 
-def main() -> None:
-    """Import the host and its plugins, and load the models of those that have one."""
+async def main(path: Path) -> None:
+    """Rehearse what the configuration chooses."""
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
-    from tipring import call, server
+    from tipring import call, config, server  # noqa: F401 - a host imports them
+    from tipring.errors import ConfigError
+    from tipring.host import Host
+    from tipring.plugins import Plugins
+    from tipring.selection import rehearse, select
+    from tipring.settings import secret_env
     from tipring.turns.vad import phone_vad
 
     LocalSmartTurnAnalyzerV3()
     phone_vad()
-    names = [server.__name__, call.__name__]
-    for kind in KINDS:
-        for one in entry_points(group=f"tipring.{kind}"):
-            importlib.import_module(one.module)
-            names.append(one.module)
+    plugins = Plugins.discover()
+    written = config.load(path, os.environ)
+    environ = dict(os.environ)
+    for kind in ("stt", "turn", "llm", "tts"):
+        for name in written.names(kind):
+            alias = written.table(kind, name).get("plugin")
+            provider = plugins.load(kind, str(alias.value) if alias else name)
+            for field in provider.settings.model_fields.values():
+                if env := secret_env(field):
+                    environ.setdefault(env, PLACEHOLDER)
+    try:
+        whole = config.load(path, environ)
+        selection = await rehearse(select(whole, plugins))
+        problems = selection.problems
+        if not any(map(secret_env, type(selection.tts[0].settings).model_fields.values())):
+            host = Host(whole)
+            await host.load()
+            problems = host.problems
+    except ConfigError as error:
+        # It may be right where the image runs: every value can come from the environment.
+        print(f"not rehearsed, for as it stands this configuration answers no call:\n{error}")
+    else:
+        if problems:
+            sys.exit("\n".join(f"{one.where}: {one.what}; fix: {one.fix}" for one in problems))
+        print("a call would be answered with", selection)
+
+    # What a plugin imports late: its way of rendering a phrase, say.
+    modules = [name for one in distributions() if offers(one) for name in every_module(one)]
+    for name in modules:
+        importlib.import_module(name)
+
     for name in LEFT_OUT:
         if importlib.util.find_spec(name) or name in sys.modules:
             sys.exit(f"{name} is in the image; something new requires it: see the Dockerfile")
-    print("loaded:", ", ".join(names))
+    print(f"loaded: {len(modules)} modules of plugins; not here: {', '.join(LEFT_OUT)}")
+
+
+def offers(one: Distribution) -> bool:
+    """Whether a distribution brings plugins."""
+    return any(point.group.startswith("tipring.") for point in one.entry_points)
+
+
+def every_module(one: Distribution) -> list[str]:
+    """The modules of a distribution's plugins; of the host's own, those that offer something."""
+    names = sorted(
+        {point.module for point in one.entry_points if point.group.startswith("tipring.")}
+    )
+    if one.name == "tipring":
+        return names
+    found = list(names)
+    for name in names:
+        package = importlib.import_module(name)
+        paths = getattr(package, "__path__", None)
+        found += [sub.name for sub in pkgutil.walk_packages(paths or [], f"{name}.")]
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(main(Path(sys.argv[1])))
