@@ -149,6 +149,8 @@ async def one_call(seed: int, *, trace: bool = False) -> list[str]:
         watching.cancel()
         if stage.floor.turn_open:
             wrong.append("a turn is still open")
+        if stage.floor.in_doubt:
+            wrong.append("a stop is still in doubt")
     if trace:
         for event in stage.events:
             print(f"{event.at:6.2f} {event.name} {dict(event.detail)}")
@@ -164,7 +166,7 @@ async def _watch(stage: Stage, wrong: list[str]) -> None:
         await asyncio.sleep(0.25)
         floor = stage.floor
         if floor.turn_open:
-            owned = bool(stage.court.waits_for)
+            owned = bool(stage.court.waits_for) or floor.in_doubt
         else:
             owned = floor.agent_audible or floor.leaving or stage.dead_air.deadline is not None
         if before and not owned:

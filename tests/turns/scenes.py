@@ -48,6 +48,7 @@ _ALWAYS = {
     "backchannel": "backchannel",
     "opener.kept": "kept",
     "remedy": "remedy",
+    "agent.resumed": "resumes",
 }
 _WHEN_ASKED = {
     "turn.resumed": "resumed",

@@ -40,6 +40,7 @@ from tipring.journal import Event, Journal
 from tipring.llm.ladder import LadderLLMService
 from tipring.pipeline import Conversation
 from tipring.sections import Turns
+from tipring.speech.player import PhraseDesk
 from tipring.turns.court import Court
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
@@ -68,14 +69,28 @@ class _NoSound(FrameProcessor):
             await self.push_frame(frame, direction)
 
 
+class _Nothing:
+    """No phrase was rendered ahead."""
+
+    rate = 8000
+
+    def get(self, text: str) -> bytes | None:
+        return None
+
+
 class Mouth(FrameProcessor):
-    """Says sentences one after the other, audibly from 0.1 s after the first one."""
+    """Says sentences one after the other, audibly from 0.1 s after the first one.
+
+    What an interruption left unsaid, from the word in which it came, is said when it is to go on.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.heard: list[tuple[float, str]] = []
         self.silent = False
         self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._saying: tuple[float, str] | None = None
+        self._unsaid: list[str] = []
         self._task: asyncio.Task[None] | None = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
@@ -86,6 +101,7 @@ class Mouth(FrameProcessor):
         elif isinstance(frame, LLMTextFrame | TTSSpeakFrame):
             if self.silent:
                 return
+            self._unsaid = []
             self._queue.put_nowait(frame.text)
             if self._task is None:
                 self._task = self.create_task(self._speak(), "mouth")
@@ -99,13 +115,29 @@ class Mouth(FrameProcessor):
         await asyncio.sleep(0.1)
         await self.broadcast_frame(BotStartedSpeakingFrame)
         while not self._queue.empty():
-            self.heard.append((asyncio.get_running_loop().time(), self._queue.get_nowait()))
+            self._saying = (asyncio.get_running_loop().time(), self._queue.get_nowait())
+            self.heard.append(self._saying)
             await asyncio.sleep(SENTENCE)
-        self._task = None
+        self._task = self._saying = None
         await self.broadcast_frame(BotStoppedSpeakingFrame)
 
+    async def resume(self) -> bool:
+        unsaid, self._unsaid = self._unsaid, []
+        for text in unsaid:
+            self._queue.put_nowait(text)
+        if unsaid and self._task is None:
+            self._task = self.create_task(self._speak(), "mouth")
+        return bool(unsaid)
+
     async def _hush(self) -> None:
-        self._queue = asyncio.Queue()
+        left = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        if self._saying:
+            began, text = self._saying
+            words = text.split()
+            said = int((asyncio.get_running_loop().time() - began) / SENTENCE * len(words))
+            left.insert(0, "… " + " ".join(words[said:]))
+            self._saying = None
+        self._unsaid = left
         task, self._task = self._task, None
         if task:
             await self.cancel_task(task)
@@ -133,6 +165,7 @@ class Stage:
         self.rung = ScriptedRung(list(replies))
         self.conversation = Conversation()
         self.quiet = False  # no more sound comes: it costs time
+        self.desk = PhraseDesk(_Nothing())
         self.mouth = Mouth()
         floor, journal, words = self.floor, self.journal, words_for(language)
         plan = a_plan(detector, self.script)
@@ -152,7 +185,13 @@ class Stage:
             user_params=LLMUserAggregatorParams(
                 user_turn_strategies=UserTurnStrategies(
                     start=start_rules(
-                        floor=floor, journal=journal, words=words, rules=self.rules, vad=None
+                        floor=floor,
+                        journal=journal,
+                        words=words,
+                        rules=self.rules,
+                        vad=None,
+                        turn=self.court,
+                        resume=self.mouth.resume,
                     ),
                     stop=[self.court],
                 ),
@@ -162,7 +201,17 @@ class Stage:
         )
         ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
         self.worker = PipelineWorker(
-            Pipeline([FinalWords(), pair.user(), _NoSound(), ladder, self.mouth, pair.assistant()]),
+            Pipeline(
+                [
+                    FinalWords(),
+                    pair.user(),
+                    _NoSound(),
+                    ladder,
+                    self.desk,
+                    self.mouth,
+                    pair.assistant(),
+                ]
+            ),
             observers=[Watch(journal)],
             enable_rtvi=False,
             enable_turn_tracking=False,
@@ -195,9 +244,9 @@ class Stage:
         await self.send(TranscriptionFrame(text, "caller", "", finalized=True))
 
     async def agent(self, *sentences: str) -> None:
-        # Straight to the voice: what goes the long way waits until the model is done.
+        # Behind the model: what goes the long way waits until it is done.
         for sentence in sentences:
-            await self.mouth.queue_frame(TTSSpeakFrame(sentence))
+            await self.desk.queue_frame(TTSSpeakFrame(sentence))
 
     async def greet(self, text: str) -> None:
         self.floor.greeting = True

@@ -105,7 +105,10 @@ class PhoneCall:
         self._news = asyncio.Event()
         self._tape = self._record(record_to) if record_to else None
         self._ledger = HeardLedger(
-            stream=start.stream, journal=self._journal, farewell=self._last_words_heard
+            stream=start.stream,
+            journal=self._journal,
+            floor=self._floor,
+            farewell=self._last_words_heard,
         )
         self._gate = ReplyGate(ask=self._ask_kill, obey=self.kill)
         self._stream: TwilioStream | None = None
@@ -213,7 +216,7 @@ class PhoneCall:
             on_mark=self._ledger.returned,
             on_stop=self._caller_left,
             on_caller=self._caller_heard if self._tape else None,
-            on_agent=self._agent_sent if self._tape else None,
+            on_agent=self._agent_sent,
         )
         return assemble(
             self._selection,
@@ -426,5 +429,6 @@ class PhoneCall:
             self._tape.caller(mulaw.decode(sound).tobytes(), began)
 
     def _agent_sent(self, sound: bytes) -> None:
+        self._ledger.sent(len(sound))
         if self._tape is not None:
             self._tape.agent(mulaw.decode(sound).tobytes(), self._journal.now())

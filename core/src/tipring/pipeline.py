@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from fastapi import WebSocket
-from pipecat.frames.frames import Frame, InputAudioRawFrame
+from pipecat.frames.frames import Frame, InputAudioRawFrame, TTSSpeakFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -195,7 +195,14 @@ def assemble(
         hedge_after=config.ladder.hedge_after,
         breakers=breakers,
     )
-    desk, player = PhraseDesk(phrases), PhrasePlayer(phrases)
+    desk, player = PhraseDesk(phrases, ledger.script), PhrasePlayer(phrases, ledger.script)
+
+    async def resume() -> bool:
+        left = await ledger.resume()
+        if left:
+            await desk.queue_frame(TTSSpeakFrame(left))
+        return left is not None
+
     court = Court(
         plan,
         by=turn.name,
@@ -212,7 +219,13 @@ def assemble(
             vad_analyzer=plan.vad,
             user_turn_strategies=UserTurnStrategies(
                 start=start_rules(
-                    floor=floor, journal=journal, words=words, rules=config.turns, vad=plan.vad
+                    floor=floor,
+                    journal=journal,
+                    words=words,
+                    rules=config.turns,
+                    vad=plan.vad,
+                    turn=court,
+                    resume=resume,
                 ),
                 stop=[court],
             ),

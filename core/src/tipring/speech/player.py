@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipecat.frames.frames import (
     DataFrame,
     Frame,
     LLMAssistantPushAggregationFrame,
+    LLMTextFrame,
     TTSAudioRawFrame,
     TTSSpeakFrame,
     TTSStartedFrame,
@@ -26,7 +28,7 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.utils.text.base_text_aggregator import TextType
 
-from tipring.speech.phrases import Phrases
+from tipring.speech.script import Script
 
 
 @dataclass
@@ -44,6 +46,19 @@ class SpeakPhraseFrame(DataFrame):
     audio: bytes = b""
 
 
+class Rendered(Protocol):
+    """What was rendered ahead."""
+
+    @property
+    def rate(self) -> int:
+        """Hz of the audio."""
+        ...
+
+    def get(self, text: str) -> bytes | None:
+        """Give a phrase as PCM16 mono, or None when it is not rendered."""
+        ...
+
+
 class PhraseDesk(FrameProcessor):
     """Stands before the voice and decides who says a phrase.
 
@@ -52,11 +67,13 @@ class PhraseDesk(FrameProcessor):
 
     Args:
         phrases: What was rendered.
+        script: What was given to the voice is written into it.
     """
 
-    def __init__(self, phrases: Phrases) -> None:
+    def __init__(self, phrases: Rendered, script: Script | None = None) -> None:
         super().__init__()
         self._phrases = phrases
+        self._script = script or Script()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Give phrases their audio, and pass everything on."""
@@ -64,7 +81,10 @@ class PhraseDesk(FrameProcessor):
         if isinstance(frame, SpeakPhraseFrame | TTSSpeakFrame) and (
             direction is FrameDirection.DOWNSTREAM
         ):
+            self._script.say(frame.text)
             frame = self._decide(frame)
+        elif isinstance(frame, LLMTextFrame) and not frame.skip_tts:
+            self._script.say(frame.text)
         await self.push_frame(frame, direction)
 
     def _decide(self, frame: SpeakPhraseFrame | TTSSpeakFrame) -> Frame:
@@ -88,11 +108,13 @@ class PhrasePlayer(FrameProcessor):
 
     Args:
         phrases: What was rendered.
+        script: What was given to the voice is written into it.
     """
 
-    def __init__(self, phrases: Phrases) -> None:
+    def __init__(self, phrases: Rendered, script: Script | None = None) -> None:
         super().__init__()
         self._phrases = phrases
+        self._script = script or Script()
 
     async def speak(self, text: str, *, append_to_context: bool = True) -> bool:
         """Say a phrase past the voice, which may be stuck.
@@ -107,6 +129,7 @@ class PhrasePlayer(FrameProcessor):
         audio = self._phrases.get(text)
         if audio is None:
             return False
+        self._script.say(text)
         await self.queue_frame(SpeakPhraseFrame(text, append_to_context, audio))
         return True
 
@@ -122,7 +145,7 @@ class PhrasePlayer(FrameProcessor):
         context_id = str(uuid.uuid4())
         remember = phrase.append_to_context
         frames: list[Frame] = [TTSStartedFrame(context_id=context_id, append_to_context=remember)]
-        for word, audio in _spread(phrase.text, phrase.audio):
+        for word, audio in spread(phrase.text, phrase.audio):
             if audio:
                 frames.append(TTSAudioRawFrame(audio, self._phrases.rate, 1, context_id=context_id))
             text = TTSTextFrame(word, text_type=TextType.WORD, context_id=context_id)
@@ -136,7 +159,7 @@ class PhrasePlayer(FrameProcessor):
             await self.push_frame(frame)
 
 
-def _spread(text: str, pcm: bytes) -> list[tuple[str, bytes]]:
+def spread(text: str, pcm: bytes) -> list[tuple[str, bytes]]:
     """Give every word its share of the audio, by its letters: no rendering tells where words end.
 
     A word follows its audio, so that an interruption leaves out what was not heard.

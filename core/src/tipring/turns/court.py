@@ -40,6 +40,7 @@ from tipring.turns.ahead import Ahead
 from tipring.turns.detector import Detector
 from tipring.turns.expecting import Expecting, Judgement, questions_for
 from tipring.turns.floor import Committed, Floor
+from tipring.turns.said import Said
 from tipring.turns.timers import Timers
 from tipring.turns.words import Words, spoken
 
@@ -93,10 +94,7 @@ class Court(BaseUserTurnStopStrategy):
         self._open = False
         self._decided = False
         self._armed = False
-        self._before = ""
-        self._said: list[str] = []
-        self._interim = ""
-        self._guess = ""
+        self._said = Said()
         self._silent_since = 0.0
         self._voiced = False
         self._late = False
@@ -142,10 +140,8 @@ class Court(BaseUserTurnStopStrategy):
         self._open, self._decided, self._failed = True, False, False
         self._floor.turn_open = True
         # What was not answered and is taken up again is judged as a whole.
-        self._before = self._floor.unanswered
-        self._said.clear()
+        self._said.begin(self._floor.unanswered)
         self._ahead.turn_began()
-        self._interim = self._guess = ""
         if self._late:
             # Words of the turn before: there was a silence already, and a proposal.
             self._voiced, self._proposed_by = True, "words"
@@ -217,9 +213,9 @@ class Court(BaseUserTurnStopStrategy):
         await self._consider()
 
     async def _hear_interim(self, text: str) -> None:
-        if text == self._interim or not spoken(text) or not self._open or self._decided:
+        if text == self._said.interim or not spoken(text) or not self._open or self._decided:
             return
-        self._interim, self._guess = text, ""
+        self._said.hear_interim(text)
         if self._unheard():
             await self._resume()
         self._hear_words()
@@ -227,8 +223,7 @@ class Court(BaseUserTurnStopStrategy):
     async def _hear_final(self, text: str) -> None:
         if not self._open or not text.strip():
             return
-        self._interim = self._guess = ""
-        self._said.append(text.strip())
+        self._said.hear_final(text)
         self._hear_words()
         await self._consider()
 
@@ -258,8 +253,7 @@ class Court(BaseUserTurnStopStrategy):
         self._timers.stop("patience")
         self._timers.stop("hold")
         self._timers.stop("ahead")
-        if self._guess:
-            self._interim, self._guess = self._guess, ""  # its final may still come
+        self._said.doubt_guess()
         if self._proposed_by:
             self._proposed_by = self._held_because = None
             self._journal.note("turn.resumed")
@@ -298,11 +292,12 @@ class Court(BaseUserTurnStopStrategy):
         """Commit, hold, or go on waiting, by what is known now."""
         if not self._open or self._decided:
             return
-        if self._floor.caller_speaking or self._interim or not self._text():
+        text = self._said.text
+        if self._floor.caller_speaking or self._said.interim or not text:
             return  # a voice, or words that are still to come; each has its timer
-        text = self._text()
-        whole = f"{self._before} {text}".strip()
-        judged = self._expecting.judge(whole, instead=self._floor.expecting)
+        if self._floor.in_doubt:
+            return  # the agent may have been stopped for nothing; somebody is looking into it
+        judged = self._expecting.judge(self._said.whole, instead=self._floor.expecting)
         if self._proposed_by is None:
             if not (judged and judged.done and self._voiced):
                 return
@@ -332,12 +327,14 @@ class Court(BaseUserTurnStopStrategy):
             self._timers.start("ahead", _AHEAD, lambda: self._speculate(text))
 
     async def _commit(self, why: str) -> None:
-        if not self._controller_hears and not self._guess:
-            self._decide(why)
+        guess = self._said.guess
+        self._decide(why)
+        await self._end(guess)
+
+    async def _end(self, guess: str = "") -> None:
+        if not self._controller_hears and not guess:
             await self._finalize()
             return
-        guess = self._guess
-        self._decide(why)
         if guess:
             await self._push(
                 TranscriptionFrame(guess, "caller", time_now_iso8601(), finalized=True)
@@ -347,25 +344,40 @@ class Court(BaseUserTurnStopStrategy):
         self._verdict = ProposedUserStoppedSpeakingFrame()
         await self._push(self._verdict)
 
+    async def drop(self) -> None:
+        """The turn stopped the agent for nothing: end it without an answer."""
+        if not self._open or self._decided:
+            return
+        self._decided = True
+        self._timers.stop_all()
+        self._said.begin("")
+        self._floor.answer_owed = True  # the agent has not said all yet
+        await self._ahead.withdraw("the turn was dropped")
+        await self._end()
+
+    async def reconsider(self) -> None:
+        """Whether the turn counts is no longer in doubt."""
+        await self._consider()
+
     def _decide(self, why: str) -> None:
         self._decided = True
         self._timers.stop_all()
-        text = self._text()
+        text = self._said.text
         self._floor.answer_owed = True
         self._floor.expecting = None
-        self._floor.unanswered = f"{self._before} {text}".strip()
+        self._floor.unanswered = self._said.whole
         self._floor.committed = Committed(
             at=self._now(),
-            guessed=spoken(self._guess),
+            guessed=spoken(self._said.guess),
             silent=self._voiced and not self._controller_hears,
         )
-        self._guess = ""
+        self._said.guess = ""
         self._journal.note(
             "turn.committed", by=self._proposed_by, why=why, text=text, epoch=self._epoch
         )
 
     async def _finalize(self) -> None:
-        if await self._ahead.confirm(self._text()):
+        if await self._ahead.confirm(self._said.text):
             await self.trigger_user_turn_finalized(confirms_speculation=True)
         else:
             await self.trigger_user_turn_stopped()
@@ -375,7 +387,7 @@ class Court(BaseUserTurnStopStrategy):
         await self.push_frame(frame)
 
     async def _speculate(self, text: str) -> None:
-        if self._open and not self._decided:
+        if self._open and not self._decided and not self._floor.in_doubt:
             await self._ahead.ask(text)
 
     async def _answer_withdrawn(self) -> None:
@@ -400,7 +412,7 @@ class Court(BaseUserTurnStopStrategy):
         due = self._silent_since + (
             min(self._patience, _SILENCE) if self._failed else self._patience
         )
-        if self._interim:
+        if self._said.interim:
             due = max(due, now + _LAG)  # its final is on the way
         self._timers.start("patience", due - now, self._on_patience)
 
@@ -415,7 +427,7 @@ class Court(BaseUserTurnStopStrategy):
             if not self._open or self._decided:
                 return
             self._journal.note("turn.proposed", by="silence", epoch=self._epoch)
-        self._take_guess()
+        self._said.take_guess()
         await self._consider()
 
     async def _on_wordless(self) -> None:
@@ -425,13 +437,8 @@ class Court(BaseUserTurnStopStrategy):
         if self._proposed_by is None:
             self._proposed_by = "words"
             self._journal.note("turn.proposed", by="words", epoch=self._epoch)
-        self._take_guess()
+        self._said.take_guess()
         await self._consider()
-
-    def _take_guess(self) -> None:
-        """Take the transcriber at its last word, until a final one comes after all."""
-        if self._interim:
-            self._interim, self._guess = "", self._interim
 
     def _arm(self) -> None:
         """Tell the detector that a turn begins, once, at the first sign of it.
@@ -442,9 +449,6 @@ class Court(BaseUserTurnStopStrategy):
         if not self._armed and not (self._decided and self._open):
             self._armed = True
             self._detector.turn_began()
-
-    def _text(self) -> str:
-        return " ".join([*self._said, self._guess.strip()]).strip()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -35,6 +35,8 @@ class Floor:
         turn_open: Whether the caller's turn is open.
         leaving: Whether the agent is saying goodbye.
         filling: Whether what the agent says now is a filler, which answers nothing.
+        unplayed: Whether the phone has not yet confirmed to have played all that it was given.
+        in_doubt: Whether it is not known yet if the agent was stopped for nothing.
         expecting: What the next turn should hold (a key of ``[expecting.asks]`` in the language's
             file, such as ``phone number``), when somebody knows it better than the agent's last
             sentence tells. It holds for one turn.
@@ -49,6 +51,8 @@ class Floor:
     turn_open: bool = False
     leaving: bool = False
     filling: bool = False
+    unplayed: bool = False
+    in_doubt: bool = False
     expecting: str | None = None
     unanswered: str = ""
     committed: Committed | None = None

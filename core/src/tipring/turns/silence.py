@@ -14,6 +14,8 @@ Remedy = Literal["nudge", "goodbye", "filler", "ask again", "apology"]
 Speak = Callable[[Remedy], Awaitable[None]]
 
 _NUDGES = 2
+# Seconds that the phone has to confirm that it played the agent's last words.
+_UNPLAYED = 5.0
 # Seconds after which a model or a tool that is still at it is not waited for any longer.
 _LONGEST = 40.0
 _EXCUSES: dict[int, Remedy] = {1: "filler", 2: "ask again"}
@@ -87,6 +89,10 @@ class DeadAir:
                 self._wait_for_caller(2.0)
             case "speech.stopped" | "backchannel" | "opener.kept":
                 self._wait_for_caller()
+            case "mark.played" if self._owes == "caller" and not self._floor.unplayed:
+                self._wait_for_caller()  # the silence begins when the last word has been heard
+            case "agent.resumed":
+                self._answered()
             case "turn.started":
                 self._nobody()  # the court sees to it that a turn ends
             case "turn.committed":
@@ -117,7 +123,8 @@ class DeadAir:
         if floor.agent_audible or floor.turn_open or floor.answer_owed:
             return
         rules = self._rules
-        self._set("caller", times * (rules.nudge_again if self._nudges else rules.nudge_after))
+        after = times * (rules.nudge_again if self._nudges else rules.nudge_after)
+        self._set("caller", after + (_UNPLAYED if floor.unplayed else 0.0))
 
     def _answered(self) -> None:
         """The agent owes an answer from here on."""

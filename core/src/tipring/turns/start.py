@@ -26,6 +26,7 @@ from pipecat.utils.time import time_now_iso8601
 
 from tipring.journal import Event, Journal
 from tipring.sections import Turns
+from tipring.turns.false_stop import FalseStop, Resume, Turn
 from tipring.turns.floor import Floor
 from tipring.turns.overlap import AnswerOverlap
 from tipring.turns.words import Words, spoken
@@ -41,7 +42,14 @@ _SHORT = 3
 
 
 def start_rules(
-    *, floor: Floor, journal: Journal, words: Words, rules: Turns, vad: VADAnalyzer | None
+    *,
+    floor: Floor,
+    journal: Journal,
+    words: Words,
+    rules: Turns,
+    vad: VADAnalyzer | None,
+    turn: Turn,
+    resume: Resume,
 ) -> list[BaseUserTurnStartStrategy]:
     """Give the rules by which a caller takes the floor, in the order in which they are asked.
 
@@ -51,11 +59,21 @@ def start_rules(
         words: The word lists of the conversation's language.
         rules: The times.
         vad: The voice detector in use.
+        turn: The turn that is open, as the court has it.
+        resume: Lets an agent that was stopped go on; False when it had nothing left to say.
     """
     return [
         AgentVoice(floor=floor, journal=journal, vad=vad),
         OpenerGate(floor=floor, journal=journal, words=words, grace=rules.opener_grace),
         AnswerOverlap(floor=floor, journal=journal, words=words, overlap=rules.answer_overlap),
+        FalseStop(
+            floor=floor,
+            journal=journal,
+            words=words,
+            after=rules.resume_after,
+            turn=turn,
+            resume=resume,
+        ),
         BargeIn(floor=floor, journal=journal, words=words),
     ]
 
