@@ -158,7 +158,7 @@ class Object:
         """Read up to an event."""
         async with asyncio.timeout(WITHIN):
             while True:
-                told = json.loads(await self.ws.recv())
+                told: dict[str, Any] = json.loads(await self.ws.recv())
                 if told["type"] == "event":
                     self.events.append(told)
                     if told["name"] == name:

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,41 @@ BUNDLE = ROOT / "worker" / "dist" / "worker.js"
 HOST = "voice.example.com"
 AUTH_TOKEN, API_TOKEN = "twilio-auth-token", "api-token"
 CALLER, AGENT = "+15005550006", "+15005550001"
-STANDIN = [sys.executable, str(Path(__file__).with_name("standin.py"))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """What runs in a container.
+
+    Attributes:
+        command: What the image would start.
+        ports: The variable that tells the process where to listen, for each port of the container.
+        env: More of its environment, beside what the object gives.
+    """
+
+    command: Sequence[str]
+    ports: Mapping[int, str]
+    env: Mapping[str, str]
+
+
+def standin(does: Mapping[str, Any]) -> Image:
+    """The process that does what a test says."""
+    return Image(
+        command=[sys.executable, str(Path(__file__).with_name("standin.py"))],
+        ports={8080: "AUDIO_PORT", 9090: "CONTROL_PORT"},
+        env={"STANDIN": json.dumps(dict(does))},
+    )
+
+
+def host(config: Path, cache: Path) -> Image:
+    """The real host."""
+    return Image(
+        command=[sys.executable, "-m", "tipring", "--config", str(config), "serve"],
+        ports={8080: "TIPRING_SERVER__PORT", 9090: "TIPRING_SERVER__CONTROL_PORT"},
+        # The emulators of the providers are reached past the object, which is not their gateway.
+        env={"no_proxy": "127.0.0.1", "XDG_CACHE_HOME": str(cache)},
+    )
+
 
 _CONFIG = """
 using Workerd = import "/workerd/workerd.capnp";
@@ -215,16 +249,24 @@ class Cloud:
         _, told = await self.api("GET", f"/calls/{call}/events")
         return [event["name"] for event in told["events"]]
 
-    async def event(self, call: str, name: str, *, within: float = 15) -> dict[str, Any]:
-        """Wait for an event, past ones included."""
+    async def event(
+        self, call: str, name: str, *, count: int = 1, within: float = 15
+    ) -> dict[str, Any]:
+        """Wait for an event, past ones included, or for the count-th of its name."""
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
         url = f"{self.url}/calls/{call}/events"
         async with asyncio.timeout(within), self.http.ws_connect(url, headers=headers) as ws:
             async for message in ws:
                 event: dict[str, Any] = json.loads(message.data)
-                if event["name"] == name:
+                count -= event["name"] == name
+                if not count:
                     return event
         raise AssertionError(f"{name} did not come")
+
+    async def events(self, call: str, name: str) -> list[dict[str, Any]]:
+        """The details of the events of this name, so far."""
+        _, told = await self.api("GET", f"/calls/{call}/events")
+        return [event["detail"] for event in told["events"] if event["name"] == name]
 
 
 def new_call() -> str:
@@ -246,20 +288,18 @@ async def closed(ws: aiohttp.ClientWebSocketResponse, *, within: float = 15) -> 
 
 
 @contextlib.asynccontextmanager
-async def running(
-    folder: Path, settings: Mapping[str, str], does: Mapping[str, Any]
-) -> AsyncIterator[Cloud]:
+async def running(folder: Path, settings: Mapping[str, str], image: Image) -> AsyncIterator[Cloud]:
     """Start everything, and leave nothing behind.
 
     Args:
         folder: Where its state and its logs go.
         settings: The Worker's variables, beside those that every test needs.
-        does: What the stand-in does.
+        image: What runs in the containers.
     """
     engine = Engine(
-        STANDIN,
-        ports={8080: "AUDIO_PORT", 9090: "CONTROL_PORT"},
-        env={"STANDIN": json.dumps(dict(does))},
+        image.command,
+        ports=image.ports,
+        env=dict(image.env),
         output=folder / "containers.log",
     )
     twilio = Twilio()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.cloud import BUNDLE, PACKAGES, ROOT, Cloud, running
+from tests.worker.cloud import BUNDLE, PACKAGES, ROOT, Cloud, running, standin
 
 Start = Callable[..., Awaitable[Cloud]]
 
@@ -30,6 +30,6 @@ async def start(bundle: Path, tmp_path: Path) -> AsyncIterator[Start]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def begin(does: dict[str, Any] | None = None, **settings: str) -> Cloud:
-            return await stack.enter_async_context(running(tmp_path, settings, does or {}))
+            return await stack.enter_async_context(running(tmp_path, settings, standin(does or {})))
 
         yield begin

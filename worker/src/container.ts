@@ -83,7 +83,7 @@ export class VoiceContainer extends Container<Env> {
     if (!this.record.config) {
       this.record.begin(config);
       if (config.direction === "inbound") this.record.sid = config.call;
-      await this.limit();
+      await this.limit(this.settings.port + this.settings.ready);
     }
     if (this.record.ready && this.ctx.container?.running) return;
     this.record.ready = false;
@@ -101,6 +101,7 @@ export class VoiceContainer extends Container<Env> {
       clearInterval(awake);
     }
     this.record.ready = true;
+    await this.limit();
     this.renewActivityTimeout();
     this.events.add("container.ready", { seconds: (Date.now() - began) / 1000 });
     note(config.call, "the container is ready", { seconds: (Date.now() - began) / 1000 });
@@ -247,9 +248,10 @@ export class VoiceContainer extends Container<Env> {
     });
   }
 
-  private async limit(): Promise<void> {
+  /** @param boot Seconds that a boot may take, which the call does not lose. */
+  private async limit(boot = 0): Promise<void> {
     this.deleteSchedules("onTimeUp");
-    await this.schedule(this.settings.call + GOODBYE, "onTimeUp");
+    await this.schedule(boot + this.settings.call + GOODBYE, "onTimeUp");
   }
 
   // What the schedule calls

@@ -1,0 +1,315 @@
+"""The parts of the control plane, each alone: on a clock that jumps where no socket is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from pipecat.frames.frames import (
+    Frame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+    TTSSpeakFrame,
+)
+from pipecat.tests.utils import run_test
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from tipring.control.gate import ReplyGate
+from tipring.control.null import NullControl
+from tipring.control.outbox import Outbox
+from tipring.control.poll import KillPoll
+from tipring.control.protocol import MAX_BODY, Kill, event_message, read
+from tipring.journal import Event
+from tipring.phone.socket import PhoneSocket
+from tipring.phone.stream import Start
+
+from tests.fast_loop import run_fast
+
+
+def event(name: str, **detail: Any) -> Event:
+    return Event(at=1.0, name=name, detail=detail)
+
+
+# Messages
+
+
+def test_an_event_that_is_too_large_goes_without_its_detail() -> None:
+    said = json.loads(event_message(3, event("transcript.final", text="é" * MAX_BODY)))
+    assert (said["seq"], said["name"], said["at"]) == (3, "transcript.final", 1.0)
+    assert list(said["detail"]) == ["left_out"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"type":"event"}', '{"type":"kill"}', "x" * 70_000]
+)
+def test_what_is_no_message_is_read_as_none(text: str) -> None:
+    assert read(text) is None
+
+
+async def test_without_an_owner_nothing_is_told_and_nobody_is_asked() -> None:
+    control = NullControl()
+    control.event(event("call.began"))
+    control.expect()
+    assert await control.kill() == "none"
+    assert not await control.told(within=60)
+
+
+# The outbox
+
+
+async def test_events_are_numbered_kept_and_the_guesses_left_out() -> None:
+    box = Outbox(keep=2)
+    for name in ("call.began", "transcript.interim", "turn.started", "turn.committed"):
+        box.put(event(name))
+    kept = [(seq, json.loads(text)["name"]) for seq, text in box.after(0)]
+    assert kept == [(2, "turn.started"), (3, "turn.committed")]
+    assert [seq for seq, _ in box.after(2)] == [3]
+
+
+async def test_what_is_sent_on_another_thread_is_waited_for() -> None:
+    box = Outbox()
+    box.put(event("call.ended"))
+    assert not await box.sent(within=60)  # nobody reads, so nobody is waited for
+    wake, began = threading.Event().set, threading.Event()
+    box.enter(wake)
+
+    def reader() -> None:
+        began.wait(10)
+        box.passed_on(1)
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    waiting = asyncio.create_task(box.sent(within=10))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    began.set()
+    assert await waiting
+    await asyncio.to_thread(thread.join)
+
+
+def test_a_reader_that_does_not_read_is_waited_for_so_long_and_no_longer() -> None:
+    async def main() -> None:
+        box = Outbox()
+        box.enter(lambda: None)
+        box.put(event("call.ended"))
+        assert not await box.sent(within=1)
+
+    run_fast(main())
+
+
+# The poll
+
+
+async def test_the_switch_is_asked_for_before_anybody_waits_and_once_for_a_reply() -> None:
+    asked = asyncio.Event()
+    count = 0
+
+    async def handle(_: web.Request) -> web.Response:
+        nonlocal count
+        count += 1
+        asked.set()
+        return web.json_response({"kill": "warm"})
+
+    app = web.Application()
+    app.router.add_get("/kill", handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with httpx.AsyncClient() as client:
+        poll = KillPoll(client, f"http://127.0.0.1:{runner.addresses[0][1]}/kill", call="CA1")
+        poll.begin()
+        async with asyncio.timeout(10):
+            await asked.wait()
+        poll.begin()
+        assert (await poll.answer(), count) == ("warm", 1)
+        assert (await poll.answer(), count) == ("warm", 2)
+    await runner.cleanup()
+
+
+async def test_nobody_at_the_address_is_none() -> None:
+    async with httpx.AsyncClient() as client:
+        assert await KillPoll(client, "http://127.0.0.1:9/kill", call="CA1").answer() == "none"
+
+
+# The gate
+
+REPLY: list[Frame] = [
+    LLMFullResponseStartFrame(),
+    LLMTextFrame("Gladly."),
+    LLMFullResponseEndFrame(),
+]
+
+
+async def through(kill: Kill, frames: list[Frame]) -> tuple[list[type[Frame]], list[Kill]]:
+    """What comes out behind the gate, and what it had done."""
+    obeyed: list[Kill] = []
+
+    async def ask() -> Kill:
+        return kill
+
+    async def obey(how: Kill) -> None:
+        obeyed.append(how)
+
+    down, _ = await run_test(ReplyGate(ask=ask, obey=obey), frames_to_send=frames)
+    return [type(frame) for frame in down], obeyed
+
+
+async def test_a_reply_passes_when_the_switch_is_not_set() -> None:
+    assert await through("none", REPLY) == ([type(frame) for frame in REPLY], [])
+
+
+@pytest.mark.parametrize("kill", ["warm", "hard"])
+async def test_a_reply_is_dropped_when_it_is_and_what_the_host_says_is_not(kill: Kill) -> None:
+    frames = [*REPLY, TTSSpeakFrame("Goodbye.")]
+    assert await through(kill, frames) == ([TTSSpeakFrame], [kill])
+
+
+# The socket of a call
+
+
+class Stream:
+    """One stream: a real websocket of starlette's, whose other end is here."""
+
+    def __init__(self, sid: str) -> None:
+        self.start = Start(stream=sid, call="CA1")
+        self.incoming: asyncio.Queue[Any] = asyncio.Queue()
+        self.sent: list[Any] = []
+        self.socket = WebSocket({"type": "websocket"}, self.incoming.get, self._send)
+        self.socket.client_state = self.socket.application_state = WebSocketState.CONNECTED
+
+    async def _send(self, message: Any) -> None:
+        told = message["type"] if message["type"] == "websocket.close" else message["text"]
+        self.sent.append(told)
+
+    def says(self, text: str) -> None:
+        self.incoming.put_nowait({"type": "websocket.receive", "text": text})
+
+    def breaks(self) -> None:
+        self.incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+
+
+class Held:
+    """A call's socket, and what it told."""
+
+    def __init__(self, first: Stream, *, wait: float) -> None:
+        self.told: list[str] = []
+        self.first = first
+        self.carrying: list[asyncio.Task[None]] = []
+        self.socket = PhoneSocket(
+            first.socket,
+            wait=wait,
+            on_lost=lambda: self.told.append("lost"),
+            on_back=lambda start: self.told.append(f"back {start.stream}"),
+            before_close=self._before_close,
+        )
+        self.carry(first)
+
+    async def _before_close(self) -> None:
+        self.told.append(f"closing, {len(self.first.sent)} sent")
+
+    def carry(self, stream: Stream) -> asyncio.Task[None]:
+        task = asyncio.create_task(self.socket.carry(stream.socket, stream.start))
+        self.carrying.append(task)
+        return task
+
+
+def held(main: Callable[[Held, Stream], Awaitable[None]], *, wait: float = 10.0) -> None:
+    async def run() -> None:
+        first = Stream("MZ1")
+        call = Held(first, wait=wait)
+        await main(call, first)
+        call.socket.end()
+        await asyncio.gather(*call.carrying)
+
+    run_fast(run())
+
+
+def media(sid: str) -> str:
+    return json.dumps({"event": "media", "streamSid": sid})
+
+
+def test_a_stream_that_does_not_come_back_in_time_is_gone() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        first.says("one")
+        first.breaks()
+        assert await call.socket.receive_text() == "one"
+        before = asyncio.get_running_loop().time()
+        with pytest.raises(WebSocketDisconnect):
+            await call.socket.receive_text()
+        assert asyncio.get_running_loop().time() - before == 10
+        assert call.told == ["lost"] and call.socket.over
+
+    held(main)
+
+
+def test_a_call_that_waits_for_nothing_ends_with_its_stream() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        first.breaks()
+        with pytest.raises(WebSocketDisconnect):
+            await call.socket.receive_text()
+        assert asyncio.get_running_loop().time() == 0 and call.told == []
+
+    held(main, wait=0.0)
+
+
+def test_what_is_sent_into_the_gap_goes_to_the_next_stream_in_its_name() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        await call.socket.send_text(media("MZ1"))
+        first.breaks()
+        await call.carrying[0]
+        await call.socket.send_text(media("MZ1"))
+        second = Stream("MZ2")
+        call.carry(second)
+        second.says("two")
+        assert await call.socket.receive_text() == "two"
+        await call.socket.send_text(media("MZ2"))
+        assert first.sent == [media("MZ1")]
+        assert second.sent == [media("MZ2"), media("MZ2")]
+        assert call.told == ["lost", "back MZ2"]
+
+    held(main)
+
+
+def test_what_was_said_into_the_gap_and_interrupted_is_not_heard() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        first.breaks()
+        await call.carrying[0]
+        await call.socket.send_text(media("MZ1"))
+        await call.socket.send_text(json.dumps({"event": "clear", "streamSid": "MZ1"}))
+        second = Stream("MZ2")
+        call.carry(second)
+        second.says("two")
+        await call.socket.receive_text()
+        assert second.sent == []
+
+    held(main)
+
+
+def test_a_second_stream_takes_over_from_one_that_lives() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        first.says("one")
+        assert await call.socket.receive_text() == "one"
+        second = Stream("MZ2")
+        call.carry(second)
+        await call.carrying[0]  # the first is let go
+        second.says("two")
+        assert await call.socket.receive_text() == "two"
+        assert call.told == ["back MZ2"]
+
+    held(main)
+
+
+def test_the_end_is_told_before_the_stream_is_closed_and_once() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        await call.socket.close()
+        assert call.told == ["closing, 0 sent"]
+        assert first.sent == ["websocket.close"]
+        await call.carrying[0]
+
+    held(main)
