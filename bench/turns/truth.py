@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.turns.calls import FLOOR, RATE, SEGMENT, Call, Event, Samples, Word, load_all
+from bench.turns.calls import RATE, SEGMENT, Call, Samples, Word, load_all
 
 INTERIM = 0.3
 """Seconds from a word's end until it is in an interim transcript."""
@@ -251,7 +251,13 @@ class Voice:
         name = key(text)
         if name not in self._known:
             path = self._folder / f"{name}.npy"
-            self._known[name] = np.load(path) if path.is_file() else hum(text)
+            parts = sentences(text)
+            if path.is_file():
+                self._known[name] = np.load(path)
+            elif len(parts) > 1:
+                self._known[name] = np.concatenate([self.say(part) for part in parts])
+            else:
+                self._known[name] = hum(text)
         return self._known[name]
 
 
@@ -293,8 +299,3 @@ async def watched(desk: Desk) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-def owed(call: Call) -> list[Event]:
-    """The events that are answered."""
-    return [event for event in call.events if event.type in FLOOR]

@@ -102,7 +102,12 @@ class _Line:
         said = sentences(reply)
         first = len(said[0].split())
         await asyncio.sleep(FIRST_TOKEN + TOKEN * (first - 1))
-        self.desk.tell(used=asked.truth.call.id, tokens=len(reply.split()), whole=True, heard="")
+        self.desk.tell(
+            used=asked.truth.call.id,
+            tokens=len(reply.split()),
+            whole=True,
+            heard=" ".join(e.text for e in asked.truth.call.floor[: asked.truth.turns_begun()]),
+        )
         await self.speak(reply)
 
     async def speak(self, text: str) -> None:
