@@ -1,7 +1,7 @@
 """Twilio's media stream, as the host hears it: everything from outside is doubted.
 
-Pipecat's serializer does the codec, the ``clear`` and the audio. Here stand the limits, the marks,
-the key presses, the end of the call, and the tap for the recording.
+Pipecat's serializer does what goes out: the codec and the ``clear``. Here stand the limits, the
+caller's audio, the marks, the key presses, the end of the call, and the tap for the recording.
 """
 
 from __future__ import annotations
@@ -17,11 +17,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import WebSocket
-from pipecat.frames.frames import AudioRawFrame, Frame, InputDTMFFrame, InterruptionFrame
+from pipecat.frames.frames import (
+    AudioRawFrame,
+    Frame,
+    InputAudioRawFrame,
+    InputDTMFFrame,
+    InterruptionFrame,
+)
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from starlette.websockets import WebSocketDisconnect
 
 from tipring.journal import Journal
+from tipring.phone import mulaw
+from tipring.phone.wideband import Wideband
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +146,7 @@ class TwilioStream(TwilioFrameSerializer):
         self._on_caller = on_caller
         self._on_agent = on_agent
         self._complained = False
+        self._wideband = Wideband()
 
     def moved(self, stream: str) -> None:
         """The call goes on over another stream."""
@@ -198,9 +207,18 @@ class TwilioStream(TwilioFrameSerializer):
         if len(sound) > _MAX_PAYLOAD:
             self._complain("media of more than a second")
             return None
-        if self._on_caller and sound:
+        if not sound:
+            return None
+        if self._on_caller:
             self._on_caller(sound)
-        return await super().deserialize(data)
+        match self._sample_rate:
+            case 16_000:
+                pcm = self._wideband.double(mulaw.decode(sound))
+            case mulaw.RATE:
+                pcm = mulaw.decode(sound).tobytes()
+            case _:
+                return await super().deserialize(data)
+        return InputAudioRawFrame(audio=pcm, sample_rate=self._sample_rate, num_channels=1)
 
     def _complain(self, what: str) -> None:
         """One line a call is enough: a stream that talks nonsense talks a lot of it."""
