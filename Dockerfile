@@ -25,7 +25,7 @@ RUN printf '%s ; python_version < "3"\n' numba llvmlite resampy > leave-out.txt 
     && /app/bin/python docker/slim.py
 # Bytecode for everything but the thousands of classes of the SDKs and of other vendors' services:
 # of those, bake.py leaves the bytecode of what it loads.
-RUN /app/bin/python -m compileall -q -j 0 \
+RUN rm -f /app/.lock && /app/bin/python -m compileall -q -j 0 \
     -x '/(anthropic|deepgram|elevenlabs|onnxruntime|openai|twilio|pipecat/services)/' /app/lib
 ARG CONFIG=examples/production.toml
 COPY ${CONFIG} /app/tipring.toml
