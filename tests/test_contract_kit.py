@@ -153,6 +153,17 @@ ALL = {
             "    return WrongService",
         },
     ),
+    "shows_its_key_in_its_repr": Wrong(
+        kind="llm",
+        breaks="test_secrets_never_appear_in_repr_log_or_error",
+        says="gives back, in its repr()",
+        fix="keep the SecretStr elsewhere",
+        declares={"from pydantic import Field": SECRET, "pace: float": KEY + "pace: float"},
+        does={
+            "    async def aclose": "    def __repr__(self) -> str:\n"
+            "        return self._wants.api_key.get_secret_value()\n\n    async def aclose"
+        },
+    ),
     "connects_when_it_is_built": Wrong(
         kind="stt",
         breaks="test_build_opens_no_socket",
@@ -171,6 +182,16 @@ ALL = {
         declares={
             "    return WrongService": "    import threading\n    threading.Thread("
             "target=threading.Event().wait, daemon=True).start()\n    return WrongService"
+        },
+    ),
+    "opens_a_file_in_each_build": Wrong(
+        kind="stt",
+        breaks="test_builds_again_and_again_without_leaking",
+        says="4 more files open",
+        fix="open in the process once",
+        declares={
+            "    return WrongService": "    import os\n    os.open(__file__, os.O_RDONLY)\n"
+            "    return WrongService"
         },
     ),
     "shares_one_object_between_calls": Wrong(
@@ -255,6 +276,26 @@ ALL = {
             "        self._timer: asyncio",
             "        match frame:": "        if not self._kept:\n            self._kept.append("
             "asyncio.get_running_loop().create_task(asyncio.sleep(60)))\n        match frame:",
+        },
+    ),
+    "leaves_its_connection_open": Wrong(
+        kind="llm",
+        breaks="test_close_leaves_no_task_thread_or_socket",
+        says="sockets are left open",
+        fix="close connections",
+        does={
+            "        heard: Any": "        import socket\n        for end in socket.socketpair():\n"
+            "            end.detach()\n        heard: Any"
+        },
+    ),
+    "leaves_a_thread_waiting": Wrong(
+        kind="tts",
+        breaks="test_close_leaves_no_task_thread_or_socket",
+        says="threads are left open",
+        fix="join threads",
+        does={
+            "        audio = speak(": "        import threading\n        threading.Thread("
+            "target=threading.Event().wait, daemon=True).start()\n        audio = speak("
         },
     ),
     "answers_in_one_piece": Wrong(
