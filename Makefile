@@ -10,10 +10,10 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(VENV)/bin
 CALL ?=
 
-.PHONY: help call serve test test-all test-worker lint types unit quick fuzz bench-plugins clean
+.PHONY: help call serve test test-all test-worker test-container lint types unit quick fuzz bench-plugins clean
 
 help:  ## what there is to make
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .uv/bin/uv:
 	$(PYTHON) -m venv .uv
@@ -38,11 +38,11 @@ types: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	TIPRING_FUZZ=2000 $(RUN)/pytest -q tests/turns/test_fuzz.py
-	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" --ignore tests/worker --ignore tests/turns/test_fuzz.py $(PYTEST)
+	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" --ignore tests/worker --ignore tests/container --ignore tests/turns/test_fuzz.py $(PYTEST)
 	$(RUN)/pytest -q -m line $(PYTEST)
 
 quick: $(VENV)/.ready  ## what runs in memory and on loopback within minutes
-	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line and not slow" --ignore tests/worker $(PYTEST)
+	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line and not slow" --ignore tests/worker --ignore tests/container $(PYTEST)
 
 fuzz: $(VENV)/.ready  ## many more random calls than the tests play
 	$(RUN)/python -m tests.turns.fuzz 20000
@@ -54,6 +54,9 @@ worker/node_modules/.ready: worker/package.json worker/package-lock.json
 test-worker: $(VENV)/.ready worker/node_modules/.ready  ## the Worker, in real workerd
 	cd worker && npm run types
 	$(RUN)/pytest -q tests/worker
+
+test-container: $(VENV)/.ready worker/node_modules/.ready  ## the image, in a real Docker engine, and behind wrangler dev
+	$(RUN)/pytest -q -rP tests/container
 
 test: lint types unit  ## lint, types and every test
 
