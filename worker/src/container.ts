@@ -64,7 +64,7 @@ export class VoiceContainer extends Container<Env> {
   startCall(config: CallConfig): Promise<void> {
     this.boot ??= this.begin(config).catch(async (error: unknown) => {
       this.boot = undefined;
-      this.events.add("start.failed", { error: kind(error), what: error instanceof NotStarted ? error.message : "" });
+      this.add("start.failed", { error: kind(error), what: error instanceof NotStarted ? error.message : "" });
       note(config.call, "the container did not start", { error: kind(error) });
       await this.destroy().catch(() => undefined);
       throw error;
@@ -103,7 +103,7 @@ export class VoiceContainer extends Container<Env> {
     this.record.ready = true;
     await this.limit();
     this.renewActivityTimeout();
-    this.events.add("container.ready", { seconds: (Date.now() - began) / 1000 });
+    this.add("container.ready", { seconds: (Date.now() - began) / 1000 });
     note(config.call, "the container is ready", { seconds: (Date.now() - began) / 1000 });
   }
 
@@ -136,7 +136,7 @@ export class VoiceContainer extends Container<Env> {
       const response = await this.port(AUDIO).fetch("http://container/health", { signal: AbortSignal.timeout(2000) });
       const { ok, ready, problems } = await response.json<{ ok?: unknown; ready?: unknown; problems?: unknown }>();
       if (ok !== true || ready !== true) return false;
-      if (Array.isArray(problems) && problems.length > 0) this.events.add("host.problems", { problems });
+      if (Array.isArray(problems) && problems.length > 0) this.add("host.problems", { problems });
       return true;
     } catch {
       return false;
