@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(VENV)/bin
 CALL ?=
 
-.PHONY: help call serve test test-all test-worker test-container lint types unit quick fuzz bench-plugins clean
+.PHONY: help call serve test test-all test-worker test-container lint types unit quick fuzz bench-plugins bench-turns bench-turns-quick clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,19 @@ test-all:  ## make test, and the tests again on every other supported Python of 
 
 bench-plugins: $(VENV)/.ready  ## how long tipring plugins takes with 200 distributions installed
 	$(RUN)/python -m bench.plugins.listing
+
+BENCH_VENV ?= .venv-bench
+BENCH ?=
+
+$(BENCH_VENV)/.ready: $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	UV_PROJECT_ENVIRONMENT=$(BENCH_VENV) $(UV) sync -q --python $(PYTHON) --group bench
+	@touch $@
+
+bench-turns: $(BENCH_VENV)/.ready  ## who speaks when, beside Pipecat, livekit-agents and an oracle
+	$(BENCH_VENV)/bin/python -m bench.turns $(BENCH)
+
+bench-turns-quick: $(BENCH_VENV)/.ready  ## the same with 60 events; fails only when a call breaks
+	$(BENCH_VENV)/bin/python -m bench.turns --quick --out .cache/bench-turns-quick $(BENCH)
 
 clean:  ## remove what make made
 	rm -rf .venv* .uv calls

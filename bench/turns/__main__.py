@@ -21,7 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--speech", type=Path, help="recordings with a MANIFEST.csv to generate from"
     )
-    parser.add_argument("--out", type=Path, default=Path("bench-results/turns"))
+    parser.add_argument("--out", type=Path, default=Path(".cache/bench-turns"))
     parser.add_argument("--systems", type=names, help=f"of: {', '.join(SYSTEMS)}")
     parser.add_argument("--families", type=names, help=f"of: {', '.join(FAMILIES)}")
     parser.add_argument("--channels", type=names, help="of: clean, babble15, loss3, quiet15")

@@ -50,7 +50,7 @@ def build(
     speaker = Speaker()
     corpus = spoken(speaker, random)
     if speech is not None:
-        found = recorded(speech, Path(".bench-cache") / f"transcripts-{speech.resolve().name}.json")
+        found = recorded(speech, Path(".cache") / f"transcripts-{speech.resolve().name}.json")
         corpus = Corpus(
             requests=found.requests or corpus.requests,
             digits=found.digits,

@@ -83,7 +83,8 @@ class Draft:
         whole = [part for part in parts if isinstance(part, Piece)]
         for part in parts:
             if isinstance(part, float):
-                silence = floor_noise(whole[0].samples, part, self.random)
+                like = whole[0].samples if whole else np.zeros(0, np.int16)
+                silence = floor_noise(like, part, self.random)
                 pieces.append(silence)
                 if first is not None:
                     holds.append((began + at / RATE, began + at / RATE + part))

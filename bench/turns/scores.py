@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.turns.caller import GIVE_UP, Take
 from bench.turns.calls import HOLD, OVERLAYS, RATE, Event, Samples
-from bench.turns.truth import Voice, sentences
+from bench.turns.truth import Transcript, Voice, sentences, transcripts
 
 AUDIBLE = 32768 * 10 ** (-50 / 20)
 BRIDGED = 0.5
@@ -148,6 +148,11 @@ def _turn(
             # Until it is silent for longer than between two words of its own.
             over = [one for one in heard if one.begin < begin < one.end]
             stop = over[0].end - begin
+            first = min((told.at for told in _told(take, event)), default=None)
+            clears = [at for at, _ in take.clears if begin < at < end + GIVE_UP]
+            if first is not None and clears:
+                value = clears[0] - first
+                yield Finding(figure="interim to clear", value=value, at=clears[0], tags=tags)
             yield Finding(figure="barge-in stop", value=stop, at=begin, tags=tags)
             yielded = stop <= YIELDED
             yield Finding(
@@ -217,6 +222,9 @@ def _turn(
         note="" if late <= MISSED else f"answered after {late:.2f} s" if onsets else "no answer",
         tags=tags,
     )
+    asked = [at for at, _ in take.asked if begin < at < (onsets[0] if onsets else following)]
+    if asked and onsets and not cuts:
+        yield Finding(figure="commit", value=asked[-1] - end, at=end, tags=tags)
     if event.type == "turn":
         yield Finding(figure="missed", value=float(late > MISSED), at=end, tags=tags)
     if "short" in event.tags:
@@ -235,6 +243,14 @@ def _turn(
             at=end,
             tags=tags,
         )
+
+
+def _told(take: Take, event: Event) -> Iterable[Transcript]:
+    """What the oracle transcriber told from an event's begin on."""
+    for clip in take.clips:
+        for one in transcripts(take.call, clip):
+            if one.at > event.begin:
+                yield one
 
 
 def _captured(take: Take, event: Event, turns: int) -> bool:

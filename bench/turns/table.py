@@ -57,6 +57,14 @@ ROWS = (
     Row(name="resumed unheard, handled", figures=("resumed before audible, handled",), kind="share", more=True),
     Row(name="longest silence owed", figures=("longest silence",), kind=100.0),
 )  # fmt: skip
+WIRE = (
+    Row(name="end of speech to commit p50", figures=("commit",), kind=50.0),
+    Row(name="end of speech to commit p95", figures=("commit",), kind=95.0),
+    Row(name="first interim to clear p50", figures=("interim to clear",), kind=50.0),
+    Row(name="first interim to clear p95", figures=("interim to clear",), kind=95.0),
+    Row(name="resumed unheard, handled", figures=("resumed before audible, handled",), kind="share", more=True),
+)  # fmt: skip
+"""What goes over the wire, where the systems differ before anything is heard."""
 
 TARGETED = ("tipring smart", "tipring flux", "tipring vad")
 
@@ -168,6 +176,10 @@ def summarise(marks: Sequence[Marks], systems: Sequence[str]) -> dict[str, Any]:
             if name != PLAIN and PLAIN in by:
                 line["ratio_to_plain"][name] = ratio_to_plain(row, by[name], by[PLAIN])
         out["rows"].append(line)
+    out["wire"] = [
+        {"name": row.name, "figures": {name: figure_of(row, by[name]) for name in systems}}
+        for row in WIRE
+    ]
     out["tokens"] = {name: tokens(by[name]) for name in systems}
     out["broken"] = {
         name: [(one.take.call.id, one.take.broken) for one in by[name] if one.take.broken]
@@ -189,7 +201,7 @@ def text_of(summary: dict[str, Any]) -> str:
             verdict = line["met"].get(name, "")
             sign = {"aim": " ++", "must": " +", "no": " --"}.get(verdict, "")
             cells.append(cell(row, line["figures"][name]) + sign)
-        lines.append([row.name, _wanted(row), *cells])
+        lines.append([row.name, wanted(row), *cells])
     told = summary["tokens"]
     lines.append(
         [
@@ -211,10 +223,15 @@ def text_of(summary: dict[str, Any]) -> str:
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
     out.insert(1, "-" * len(out[0]))
+    out += ["", "on the wire"]
+    for row, one in zip(WIRE, summary["wire"], strict=True):
+        cells = [cell(row, one["figures"][name]) for name in systems]
+        wire = [row.name, "", *cells]
+        out.append("  ".join(c.ljust(w) for c, w in zip(wire, widths, strict=True)).rstrip())
     return "\n".join([*out, "", "++ as hoped for, + as wanted, -- target missed"])
 
 
-def _wanted(row: Row) -> str:
+def wanted(row: Row) -> str:
     if row.must is None:
         return ""
     sign = ">=" if row.more else "<="
