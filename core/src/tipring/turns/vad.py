@@ -38,19 +38,15 @@ def phone_vad() -> VADAnalyzer:
     ``agent_speaking`` to choose. Pipecat's default volume floor of 0.6 misses quiet callers
     altogether: "yeah" at -40 dBFS never triggers it.
     """
-    from pipecat.audio.vad.silero import SileroOnnxModel, SileroVADAnalyzer
-    from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
+    from pipecat.audio.vad.silero import SileroVADAnalyzer
+    from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
+
+    from tipring.turns.windows import Memory, windows
 
     session, threads = _model()
     # 13 of 23 isolated short replies on real calls never started at 0.7 / 0.2 s, 10 at these.
     lenient = VADParams(confidence=0.5, start_secs=0.1, stop_secs=0.2, min_volume=0.0)
     strict = VADParams(confidence=0.7, start_secs=0.2, stop_secs=0.2, min_volume=0.3)
-
-    class SharedModel(SileroOnnxModel):
-        def __init__(self) -> None:
-            self.session = session
-            self.sample_rates = [8000, 16000]
-            self.reset_states()
 
     class PhoneVAD(SileroVADAnalyzer):
         def __init__(self) -> None:
@@ -58,9 +54,11 @@ def phone_vad() -> VADAnalyzer:
             VADAnalyzer.__init__(self, params=lenient)
             self._executor.shutdown(wait=False)
             self._executor = threads
-            self._model = SharedModel()
+            self._model: Any = Memory()
             self._windows_since_reset = 0
             self._low_confidence_windows = 0
+            self._sure = 0.0
+            self._loudness_known = False
 
         @property
         def agent_speaking(self) -> bool:
@@ -73,6 +71,35 @@ def phone_vad() -> VADAnalyzer:
             if self.sample_rate:
                 window = self.num_frames_required() / self.sample_rate
                 self._vad_start_frames = round(self._params.start_secs / window)
+
+        async def analyze_audio(self, buffer: bytes) -> VADState:
+            # Only a whole window is worth a thread, and its verdict not: that is arithmetic.
+            state = self._vad_state
+            while buffer:
+                missing = self._vad_frames_num_bytes - len(self._vad_buffer)
+                piece, buffer = buffer[:missing], buffer[missing:]
+                if len(piece) == missing:
+                    self._sure = await windows(session, threads).ask(
+                        self._model, self._vad_buffer + piece, self.sample_rate
+                    )
+                state = self._run_analyzer(piece)
+            return state
+
+        def voice_confidence(self, buffer: bytes) -> float:
+            self._maybe_reset_model(self._sure)
+            return self._sure
+
+        def _get_smoothed_volume(self, audio: bytes) -> float:
+            # Loudness is half as dear as the model; where no volume is too low, nobody looks.
+            if self._params.min_volume > 0:
+                if not self._loudness_known:
+                    self._loudness_known = True
+                    self._volume_tracker.update(audio, self.sample_rate)
+                    return float(self._volume_tracker.volume)
+                return float(super()._get_smoothed_volume(audio))
+            self._loudness_known = False
+            self._volume_tracker.update(audio, self.sample_rate)
+            return 0.0
 
         async def cleanup(self) -> None:
             # The threads are the process's.
