@@ -175,7 +175,8 @@ class PluginContract:
             "environ": self._environ() if kind != "observer" else {},
             "language": self.language,
         }
-        return probe(json.dumps(order, sort_keys=True, default=str))
+        written = json.dumps(order, sort_keys=True, default=str)
+        return probe(written, os.pathsep.join(path for path in sys.path if path))
 
     def _environ(self) -> dict[str, str]:
         return {}
@@ -349,16 +350,16 @@ def examine(contract: type[PluginContract]) -> Iterator[Finding]:
 
 
 @functools.cache
-def probe(order: str) -> dict[str, Any]:
-    """Look at a plugin from a fresh interpreter, with the paths of this one.
+def probe(order: str, paths: str) -> dict[str, Any]:
+    """Look at a plugin from a fresh interpreter.
 
     Args:
         order: What to look at, as JSON.
+        paths: Where it looks for modules, as in ``PYTHONPATH``.
 
     Raises:
         ContractBroken: The interpreter was taken down, or did not answer in 120 s.
     """
-    paths = os.pathsep.join(path for path in sys.path if path)
     try:
         done = subprocess.run(
             [sys.executable, "-m", "tipring.testing.contract_probe"],
