@@ -17,7 +17,10 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.stt_service import STTService
 from pydantic import SecretStr, ValidationError
+from tipring.errors import ConfigError
 from tipring.providers import Call
+from tipring.settings import settle
+from tipring.written import Value
 from tipring_stt_deepgram import DeepgramSettings, build, online
 from tipring_stt_deepgram.service import HeldDeepgramSTTService
 
@@ -381,6 +384,17 @@ async def test_neither_the_key_nor_a_word_is_logged_even_when_everything_is(
 def test_a_setting_that_would_deafen_deepgram_is_refused_with_the_reason(key: str) -> None:
     with pytest.raises(ValidationError, match=f"{key} is not a setting.*no transcript at all"):
         DeepgramSettings(**{"api_key": SecretStr(KEY), key: "mulaw"})
+
+
+def test_who_writes_such_a_setting_is_told_the_reason_and_not_that_it_is_unknown() -> None:
+    written = {"encoding": Value(value="mulaw", source="tipring.toml line 7")}
+    with pytest.raises(ConfigError) as raised:
+        settle(DeepgramSettings, written, {"DEEPGRAM_API_KEY": KEY}, "stt.deepgram")
+    error = raised.value
+    assert error.where == "tipring.toml line 7, [stt.deepgram] encoding"
+    assert error.what.startswith("it is not a setting: hearing gets PCM16 mono")
+    assert error.what.endswith("(mulaw, 8000) gives no transcript at all")
+    assert error.fix == "remove it"
 
 
 @pytest.mark.parametrize(

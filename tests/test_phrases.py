@@ -40,7 +40,7 @@ from pipecat.workers.runner import WorkerRunner
 from pydantic import Field, SecretStr
 from tipring.errors import PluginError
 from tipring.providers import Call, Settings, Tts, secret
-from tipring.speech.phrases import Phrases, cache_folder
+from tipring.speech.phrases import Phrases, cache_folder, first_voice
 from tipring.speech.player import PhraseDesk, PhrasePlayer, SpeakPhraseFrame
 
 from tests.emulators.elevenlabs import KEY, VOICE, ElevenLabs, Speech, tone
@@ -285,6 +285,40 @@ async def test_an_unreachable_elevenlabs_is_a_problem_told_with_its_mend(tmp_pat
     (problem,) = await phrases.prepare([GREETING])
     assert isinstance(problem, PluginError)
     assert "could not be reached" in problem.what and "base_url" in problem.fix
+
+
+# ── which voice ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_voice_that_cannot_render_gives_way_to_the_next_and_stands_last(
+    tmp_path: Path,
+) -> None:
+    down = chosen(Renderer(fail=failing), name="down")
+    well, spare = chosen(Renderer(), name="well"), chosen(Renderer(), name="spare")
+    voices, phrases, problems = await first_voice(
+        [down, well, spare], call=CALL, texts=[GREETING, APOLOGY], folder=tmp_path
+    )
+    assert voices == (well, spare, down)
+    assert phrases.get(GREETING) and phrases.get(APOLOGY)
+    assert ["no luck" in problem.what for problem in problems] == [True]
+
+
+async def test_where_no_voice_can_render_the_preferred_one_stays_first(tmp_path: Path) -> None:
+    one, other = (chosen(Renderer(fail=failing), name=name) for name in ("one", "other"))
+    voices, phrases, problems = await first_voice(
+        [one, other], call=CALL, texts=[GREETING], folder=tmp_path
+    )
+    assert voices == (one, other)
+    assert phrases.get(GREETING) is None
+    assert len(problems) == 2
+
+
+async def test_a_voice_that_never_renders_ahead_is_taken_at_its_word(tmp_path: Path) -> None:
+    silent, other = chosen(None, name="silent"), chosen(Renderer(), name="other")
+    voices, _, problems = await first_voice(
+        [silent, other], call=CALL, texts=[GREETING], folder=tmp_path
+    )
+    assert (voices, problems) == ((silent, other), [])
 
 
 # ── spoken ──────────────────────────────────────────────────────────────────────────────────────

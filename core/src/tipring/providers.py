@@ -39,6 +39,9 @@ class Settings(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
+    refused: ClassVar[Mapping[str, str]] = {}
+    """What somebody might want to set and must not, each with the reason."""
+
 
 class NoSettings(Settings):
     """For a provider that has nothing to set."""

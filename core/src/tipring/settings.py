@@ -129,7 +129,10 @@ def settle(
     absent: list[str] = []
     hidden: list[str] = []
     for key, value in values.items():
-        if key not in fields:
+        if reason := settings.refused.get(key):
+            where = place(value.source, table, key)
+            mistakes.append(ConfigError(where, f"it is not a setting: {reason}", "remove it"))
+        elif key not in fields:
             mistakes.append(
                 ConfigError(
                     place(value.source, table, key),

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anthropic
 from pipecat.adapters.llm.services.anthropic_adapter import AnthropicLLMAdapter
-from tipring.llm.failures import RungFailed
 from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage
 
 from tipring_llm_gateway import clients
 from tipring_llm_gateway.arguments import arguments_of
-from tipring_llm_gateway.explain import explained
 from tipring_llm_gateway.rest import rest_of
+from tipring_llm_gateway.rung import GatewayRung
 
 if TYPE_CHECKING:
     from pipecat.processors.aggregators.llm_context import LLMContext
@@ -24,45 +22,22 @@ if TYPE_CHECKING:
     from tipring_llm_gateway.settings import GatewaySettings
 
 
-class AnthropicRung:
-    """Answers with a Claude model, over Anthropic's Messages API.
+class AnthropicRung(GatewayRung):
+    """Answers with a Claude model, over Anthropic's Messages API."""
 
-    Args:
-        settings: The rung's settings.
-        route: Where its requests go.
-    """
+    sdk: ClassVar[Any] = anthropic
+    key_header = "X-Api-Key"
 
     def __init__(self, settings: GatewaySettings, route: Route) -> None:
-        self._settings = settings
-        self._route = route
+        super().__init__(settings, route)
         self._adapter = AnthropicLLMAdapter()
-        clients.tls()
 
-    async def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
-        """Answer the context.
-
-        Args:
-            context: Messages, tools and tool choice.
-            system: The agent's instructions.
-
-        Raises:
-            RungFailed: In a sentence that quotes nothing.
-        """
-        request = await self._request(context, system)
-        try:
-            client = clients.anthropic_client(self._route, self._settings)
-            async with await client.messages.create(**request) as stream:
-                async with aclosing(_events(stream)) as events:
-                    async for event in events:
-                        yield event
-        except Exception as error:
-            told = explained(error, sdk=anthropic, host=urlsplit(self._route.base_url).netloc)
-            if told is None:
-                raise
-            raise RungFailed(told) from None
-
-    async def aclose(self) -> None:
-        """Nothing belongs to this call alone: the client is the process's."""
+    async def _answer(self, request: Mapping[str, Any]) -> AsyncGenerator[RungEvent, None]:
+        client = clients.anthropic_client(self._route, self._settings)
+        async with await client.messages.create(**request) as stream:
+            async with aclosing(_events(stream)) as events:
+                async for event in events:
+                    yield event
 
     async def _request(self, context: LLMContext, system: str) -> dict[str, Any]:
         converted = await self._adapter.get_llm_invocation_params(
@@ -100,11 +75,6 @@ class AnthropicRung:
         if body:
             request["extra_body"] = body
         return request
-
-    def _headers(self) -> Mapping[str, Any]:
-        if self._route.key is not None:
-            return self._route.headers
-        return {**self._route.headers, "X-Api-Key": anthropic.Omit()}
 
 
 async def _events(stream: AsyncIterator[Any]) -> AsyncGenerator[RungEvent, None]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import openai
 
@@ -19,8 +18,8 @@ from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage
 
 from tipring_llm_gateway import clients
 from tipring_llm_gateway.arguments import arguments_of
-from tipring_llm_gateway.explain import explained
 from tipring_llm_gateway.rest import rest_of
+from tipring_llm_gateway.rung import GatewayRung
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
@@ -31,45 +30,22 @@ if TYPE_CHECKING:
     from tipring_llm_gateway.settings import GatewaySettings
 
 
-class OpenAIRung:
-    """Answers over OpenAI's Chat Completions.
+class OpenAIRung(GatewayRung):
+    """Answers over OpenAI's Chat Completions."""
 
-    Args:
-        settings: The rung's settings.
-        route: Where its requests go.
-    """
+    sdk: ClassVar[Any] = openai
+    key_header = "Authorization"
 
     def __init__(self, settings: GatewaySettings, route: Route) -> None:
-        self._settings = settings
-        self._route = route
+        super().__init__(settings, route)
         self._adapter = OpenAILLMAdapter()
-        clients.tls()
 
-    async def stream(self, context: LLMContext, *, system: str) -> AsyncIterator[RungEvent]:
-        """Answer the context.
-
-        Args:
-            context: Messages, tools and tool choice.
-            system: The agent's instructions.
-
-        Raises:
-            RungFailed: In a sentence that quotes nothing.
-        """
-        request = await self._request(context, system)
-        try:
-            client = clients.openai_client(self._route, self._settings)
-            async with await client.chat.completions.create(**request) as chunks:
-                async with aclosing(_events(chunks)) as events:
-                    async for event in events:
-                        yield event
-        except Exception as error:
-            told = explained(error, sdk=openai, host=urlsplit(self._route.base_url).netloc)
-            if told is None:
-                raise
-            raise RungFailed(told) from None
-
-    async def aclose(self) -> None:
-        """Nothing belongs to this call alone: the client is the process's."""
+    async def _answer(self, request: Mapping[str, Any]) -> AsyncGenerator[RungEvent, None]:
+        client = clients.openai_client(self._route, self._settings)
+        async with await client.chat.completions.create(**request) as chunks:
+            async with aclosing(_events(chunks)) as events:
+                async for event in events:
+                    yield event
 
     async def _request(self, context: LLMContext, system: str) -> dict[str, Any]:
         openai_itself = self._route.provider == "openai"
@@ -92,11 +68,6 @@ class OpenAIRung:
         if self._settings.extra:
             request["extra_body"] = dict(self._settings.extra)
         return request
-
-    def _headers(self) -> Mapping[str, Any]:
-        if self._route.key is not None:
-            return self._route.headers
-        return {**self._route.headers, "Authorization": openai.Omit()}
 
 
 async def _events(chunks: AsyncIterator[ChatCompletionChunk]) -> AsyncGenerator[RungEvent, None]:

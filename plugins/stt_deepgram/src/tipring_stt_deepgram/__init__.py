@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field
 from tipring.hookspecs import hookimpl
-from tipring.providers import Call, Settings, Stt, secret
-from tipring_deepgram.refusals import DEFAULT_URL, ask, socket_root
+from tipring.providers import Call, Stt
+from tipring_deepgram.refusals import ask
+from tipring_deepgram.settings import LineSettings
 
 if TYPE_CHECKING:
     from pipecat.services.stt_service import STTService
 
-_CODEC = (
-    "hearing gets PCM16 mono whatever the phone line carries, and a Deepgram that is told otherwise"
-    " (mulaw, 8000) gives no transcript at all"
-)
 
-
-class DeepgramSettings(Settings):
+class DeepgramSettings(LineSettings):
     """How Deepgram's nova-3 hears a call."""
 
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("encoding", "sample_rate", "channels", "multichannel", "container"), _CODEC
-    )
-    """What somebody might want to set and must not, with the reason."""
-
-    api_key: SecretStr = secret("DEEPGRAM_API_KEY", "The Deepgram key.")
     model: str = Field("nova-3", min_length=1, description="Which Deepgram model hears the caller.")
-    keyterms: tuple[str, ...] = Field(
-        (), max_length=100, description="Names and terms to listen for, as they are written."
-    )
     endpointing: int = Field(
         300, ge=10, le=5000, description="Milliseconds of silence that close a stretch of words."
     )
     numerals: bool = Field(False, description="Whether spoken numbers are written as digits.")
     smart_format: bool = Field(False, description="Whether dates, amounts and the like are shaped.")
     profanity_filter: bool = Field(False, description="Whether swear words are masked.")
-    mip_opt_out: bool = Field(
-        False, description="Whether to stay out of Deepgram's model improvement programme."
-    )
-    url: str = Field(
-        DEFAULT_URL, description="Where Deepgram is: a region, a proxy, a deployment of your own."
-    )
-    keep: float = Field(
-        15.0, ge=1, le=60, description="Seconds of audio kept for a connection that is away."
-    )
-    give_up_after: float = Field(
-        20.0, ge=1, le=300, description="Seconds without a connection after which it has failed."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _codec_is_not_a_setting(cls, values: Any) -> Any:
-        for key, reason in cls.refused.items():
-            if isinstance(values, dict) and key in values:
-                raise ValueError(f"{key} is not a setting: {reason}. Remove it.")
-        return values
-
-    @field_validator("url")
-    @classmethod
-    def _an_address(cls, url: str) -> str:
-        return socket_root(url)
 
 
 def build(settings: DeepgramSettings, call: Call) -> STTService:

@@ -264,7 +264,7 @@ class SteadyElevenLabs(Line):
         if not unsaid or ledger.told or not self.is_usable:
             return
         dead = self._consecutive_zero_audio_contexts >= _SILENT_CONTEXTS
-        if not dead and not ledger.failed and not self.get_audio_contexts():
+        if not dead and not ledger.failed and set(self.get_audio_contexts()) <= {context_id}:
             # A socket that has gone quiet is not waited for again.
             self._drop()
         sentences = "a sentence was" if unsaid == 1 else f"{unsaid} sentences were"

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable
+from typing import Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, model_validator
 from tipring.hookspecs import hookimpl
-from tipring.providers import Call, Settings, Turn, TurnPlan, secret
-from tipring_deepgram.refusals import DEFAULT_URL, ask, socket_root
+from tipring.providers import Call, Turn, TurnPlan
+from tipring_deepgram.refusals import ask
+from tipring_deepgram.settings import LineSettings
 
 ENGLISH = "flux-general-en"
 MANY_LANGUAGES = "flux-general-multi"
 
-_CODEC = (
-    "hearing gets PCM16 mono whatever the phone line carries, and a Flux that is told otherwise"
-    " (mulaw, 8000) gives no transcript at all"
-)
 
-
-class FluxSettings(Settings):
+class FluxSettings(LineSettings):
     """How Flux hears a call and ends its turns."""
 
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("encoding", "sample_rate", "channels", "multichannel", "container"), _CODEC
-    )
-    """What somebody might want to set and must not, with the reason."""
-
-    api_key: SecretStr = secret("DEEPGRAM_API_KEY", "The Deepgram key.")
     model: str = Field(
         "",
         description=f"Which Flux model hears the caller. Empty: {ENGLISH} for English,"
@@ -51,29 +41,6 @@ class FluxSettings(Settings):
         le=15.0,
         description="Seconds of silence after which a turn Flux left open is ended without it.",
     )
-    keyterms: tuple[str, ...] = Field(
-        (), max_length=100, description="Names and terms to listen for, as they are written."
-    )
-    mip_opt_out: bool = Field(
-        False, description="Whether to stay out of Deepgram's model improvement programme."
-    )
-    url: str = Field(
-        DEFAULT_URL, description="Where Deepgram is: a region, a proxy, a deployment of your own."
-    )
-    keep: float = Field(
-        15.0, ge=1, le=60, description="Seconds of audio kept for a connection that is away."
-    )
-    give_up_after: float = Field(
-        20.0, ge=1, le=300, description="Seconds without a connection after which it has failed."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _codec_is_not_a_setting(cls, values: Any) -> Any:
-        for key, reason in cls.refused.items():
-            if isinstance(values, dict) and key in values:
-                raise ValueError(f"{key} is not a setting: {reason}. Remove it.")
-        return values
 
     @model_validator(mode="after")
     def _eager_is_below(self) -> Self:
@@ -83,11 +50,6 @@ class FluxSettings(Settings):
                 f" {self.eot_threshold}: a guess must come before the verdict. Lower it."
             )
         return self
-
-    @field_validator("url")
-    @classmethod
-    def _an_address(cls, url: str) -> str:
-        return socket_root(url)
 
     def model_for(self, language: str) -> str:
         """Which model hears this language, a BCP 47 tag."""
