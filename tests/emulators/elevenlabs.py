@@ -11,7 +11,7 @@ import asyncio
 import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -115,6 +115,8 @@ class ElevenLabs(Emulator[Speech]):
         script: One :class:`Speech` a connection.
         answers: What goes wrong over HTTP, by route (``speech``, ``voice``, ``models``, ``user``),
             one a request, in order.
+        otherwise: How every connection after the script speaks.
+        sound: Makes the sound of a text at a rate: PCM16, 60 ms a character.
         scale: By what ElevenLabs' own time limits are multiplied.
     """
 
@@ -122,9 +124,12 @@ class ElevenLabs(Emulator[Speech]):
         self,
         *script: Speech,
         answers: Mapping[str, Sequence[Answer]] | None = None,
+        otherwise: Speech | None = None,
+        sound: Callable[[str, int], bytes] | None = None,
         scale: float = 1.0,
     ) -> None:
-        super().__init__(script, Speech(), scale=scale)
+        super().__init__(script, otherwise or Speech(), scale=scale)
+        self.sound = sound or tone
         self.answers = {route: list(given) for route, given in (answers or {}).items()}
         self._runner: web.AppRunner | None = None
         self.base_url = ""
@@ -269,7 +274,7 @@ class ElevenLabs(Emulator[Speech]):
     ) -> None:
         how = session.how
         rate = int(session.query["output_format"][0].removeprefix("pcm_"))
-        pcm = tone(text, rate)
+        pcm = self.sound(text, rate)
         a_character = len(pcm) // len(text)
         for at in range(0, len(text), CHUNK):
             if how.error and len(self.said("audio", connection=session.number)) >= how.error_after:
@@ -324,7 +329,7 @@ class ElevenLabs(Emulator[Speech]):
         body = await request.json()
         if body["model_id"] not in MODELS:
             return _refused(400, "model_not_found", "A model with this id does not exist.")
-        pcm = tone(body["text"], int(request.query["output_format"].removeprefix("pcm_")))
+        pcm = self.sound(body["text"], int(request.query["output_format"].removeprefix("pcm_")))
         response = web.StreamResponse()
         response.content_type = "audio/pcm"
         await response.prepare(request)
