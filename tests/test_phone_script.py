@@ -370,6 +370,12 @@ async def test_a_script_that_was_not_rendered_is_rendered_when_it_is_played() ->
     assert turn.end - turn.begin == pytest.approx(0.2, abs=0.001)
 
 
+def test_a_pause_at_the_end_of_the_script_is_waited_for() -> None:
+    (turn,), phone, _ = play(greets_and_answers, 'wait\nsay "one two three"\npause 4')
+    assert phone.ending is not None
+    assert phone.ending.at - turn.end >= 4 and turn.answer is not None
+
+
 def test_the_end_of_the_script_hangs_up() -> None:
     _, phone, agent = play(greets_and_answers, "wait")
     assert agent.of("stop")

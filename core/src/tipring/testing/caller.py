@@ -7,6 +7,7 @@ agent did is measured on the sound that reached the caller's ear. Nothing is ask
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -181,6 +182,8 @@ class _Caller:
             if failure:
                 break
         if self._phone.ending is None:
+            with contextlib.suppress(CallOver):
+                await self._yielded()  # a pause at the end of the script is waited for as well
             await self._phone.hang_up()
         assert self._phone.ending is not None
         self._conclude(self._phone.ending.at)
