@@ -27,13 +27,6 @@ def test_what_is_generated_is_current(page: str) -> None:
     assert path.read_text() == generator().render(path), "run: python docs/generate.py"
 
 
-def test_every_hook_is_documented_with_its_arguments() -> None:
-    text = (DOCS / "plugins" / "hooks.md").read_text()
-    for hook in ("register_stt()", "register_turn()", "register_llm()", "register_tts()"):
-        assert f"`{hook}`" in text
-    assert "`observe_call(call)`" in text
-
-
 def test_the_example_of_the_configuration_is_one(tmp_path: Path) -> None:
     text = (DOCS / "configuration.md").read_text()
     example = text.split("```toml\n")[1].split("```")[0]

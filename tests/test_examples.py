@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tipring import hookspecs
 
 from tests.installed import install
 from tests.patient_loop import command
@@ -48,16 +47,3 @@ def run(site: Path, *module: str, cwd: Path | None = None) -> subprocess.Complet
 def test_an_example_keeps_its_contract(dist: str, site: Path) -> None:
     done = run(site, "pytest", "-q", "-p", "no:cacheprovider", cwd=EXAMPLES / dist)
     assert done.returncode == 0, done.stdout[-3000:]
-
-
-def test_every_hook_is_used_by_a_plugin_in_this_repository() -> None:
-    root = EXAMPLES.parent
-    places = [
-        *root.glob("plugins/*/src"),
-        *root.glob("examples/*/src"),
-        root / "core/src/tipring/turns",
-    ]
-    code = "\n".join(path.read_text() for place in places for path in place.rglob("*.py"))
-    hooks = [name for name, thing in vars(hookspecs).items() if hasattr(thing, "tipring_spec")]
-    assert len(hooks) == 5
-    assert [name for name in hooks if f"@hookimpl\ndef {name}(" not in code] == []
