@@ -1,6 +1,6 @@
 """Whole calls over the production set: real services and SDKs, emulated providers and phone.
 
-One variable swaps the detector; faults of the providers are what the caller must not notice.
+One variable swaps the detector. What callers notice of faults is told by test_faults.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,13 @@ from tipring.providers import Call
 from tipring.testing import CallerTurn, Clip, Phone, Script, run
 from tipring.testing.hosted import hosted
 
-from tests.emulators.deepgram import DeepgramEmulator, DeepgramScenario
+from tests.emulators.deepgram import DeepgramEmulator
 from tests.emulators.elevenlabs import KEY as ELEVENLABS_KEY
 from tests.emulators.elevenlabs import ElevenLabs
-from tests.emulators.flux import FluxEmulator, FluxScenario
+from tests.emulators.flux import FluxEmulator
 from tests.emulators.gateway import ACCOUNT, KEYS, TOKEN, GatewayEmulator
-from tests.emulators.gateway_streams import Fault as LlmFault
 from tests.emulators.gateway_streams import Reply
 from tests.emulators.hearing import Script as Hearing
-from tests.emulators.socket import Fault
 from tests.told import Told
 
 pytestmark = pytest.mark.line
@@ -102,16 +100,11 @@ def heard() -> Hearing:
 
 
 @contextlib.asynccontextmanager
-async def providers(
-    *,
-    deepgram: Sequence[DeepgramScenario] = (),
-    flux: Sequence[FluxScenario] = (),
-    replies: Sequence[Reply] = tuple(Reply(text=text) for text in ANSWERS),
-) -> AsyncIterator[dict[str, str]]:
+async def providers() -> AsyncIterator[dict[str, str]]:
     async with (
-        DeepgramEmulator(heard(), deepgram, interim_every=0.3) as hears,
-        FluxEmulator(heard(), flux) as decides,
-        GatewayEmulator(replies=list(replies)) as thinks,
+        DeepgramEmulator(heard(), interim_every=0.3) as hears,
+        FluxEmulator(heard()) as decides,
+        GatewayEmulator(replies=[Reply(text=text) for text in ANSWERS]) as thinks,
         ElevenLabs() as speaks,
     ):
         yield {
@@ -167,46 +160,3 @@ async def test_one_variable_swaps_the_detector_and_the_call_stays_the_same(
     assert all(one.answer is not None for one in held.turns)
     began = held.all("call.began")[0]
     assert began["stt"] == ("flux" if turn == "flux" else "deepgram")
-
-
-FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "the first model is overloaded": (
-        "smart",
-        {"replies": [Reply(status=529), *(Reply(text=text) for text in ANSWERS)]},
-    ),
-    "the first model stops after three words": (
-        "smart",
-        {
-            "replies": [
-                Reply(text="Let me see what we have", fault=LlmFault(do="end", after=3)),
-                *(Reply(text=text) for text in ANSWERS),
-            ]
-        },
-    ),
-    "deepgram drops the line in mid-sentence": (
-        "smart",
-        {"deepgram": [DeepgramScenario(faults=(Fault(do="reset", at=4.5),))]},
-    ),
-    "flux drops the line in mid-sentence": (
-        "flux",
-        {"flux": [FluxScenario(faults=(Fault(do="reset", at=4.5),))]},
-    ),
-    "flux never ends a turn": ("flux", {"flux": [FluxScenario(endless=True)]}),
-}
-
-
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_the_caller_is_answered_once_whatever_a_provider_does(
-    fault: str, tmp_path: Path
-) -> None:
-    turn, wrong = FAULTS[fault]
-    async with providers(**wrong) as where:
-        held = await hold(tmp_path, turn, where)
-    assert " ".join(held.texts("turn.committed")) == " ".join(SAID)
-    assert all(one.answer is not None for one in held.turns)
-    said = held.texts("agent.said")
-    # Nothing is said twice, and nothing in halves: every sentence is whole, and there once.
-    assert len(said) == len(set(said))
-    assert all(sentence[-1] in ".?" for sentence in said)
-    assert said[1:3] == ["Gladly.", "For how many people?"]
