@@ -1,4 +1,4 @@
-"""Every test here has a Worker of its own: ``cloud`` starts one."""
+"""A Worker of its own for a test that is particular about it; one a module for the others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.worker.cloud import BUNDLE, PACKAGES, ROOT, Cloud, running, standin
 
@@ -24,7 +25,14 @@ def bundle() -> Path:
     return BUNDLE
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cloud(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cloud]:
+    """A Worker with a stand-in that does what it should, for all tests of a module."""
+    async with running(tmp_path_factory.mktemp("cloud"), {}, standin({})) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def start(bundle: Path, tmp_path: Path) -> AsyncIterator[Start]:
     """Start a Worker: its variables by name, and what the stand-in ``does``."""
     async with contextlib.AsyncExitStack() as stack:

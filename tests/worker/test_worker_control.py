@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from tests.worker.cloud import API_TOKEN, closed, new_call, press
+from tests.worker.cloud import API_TOKEN, Cloud, closed, new_call, press
 from tests.worker.conftest import Start
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-async def test_a_warm_kill_reaches_the_host_which_ends_the_call(start: Start) -> None:
-    cloud = await start()
+
+async def test_a_warm_kill_reaches_the_host_which_ends_the_call(cloud: Cloud) -> None:
     call = new_call()
     ws = await cloud.talk(await cloud.answered(call), call)
     assert await cloud.kill(call, "warm") == (
@@ -100,8 +101,7 @@ async def test_a_host_of_another_control_version_does_not_get_the_call(start: St
 
 
 @pytest.mark.parametrize("body", [None, {}, {"kill": "softly"}, ["hard"], "hard"])
-async def test_a_kill_that_says_nothing_known_changes_nothing(start: Start, body: object) -> None:
-    cloud = await start()
+async def test_a_kill_that_says_nothing_known_changes_nothing(cloud: Cloud, body: object) -> None:
     call = new_call()
     await cloud.answered(call)
     status, told = await cloud.api("POST", f"/calls/{call}/kill", body)
@@ -110,15 +110,13 @@ async def test_a_kill_that_says_nothing_known_changes_nothing(start: Start, body
     assert (view["kill"], view["state"]) == ("none", "ready")
 
 
-async def test_a_call_that_is_not_there_is_said_to_be_so(start: Start) -> None:
-    cloud = await start()
+async def test_a_call_that_is_not_there_is_said_to_be_so(cloud: Cloud) -> None:
     for method, path in (("GET", ""), ("GET", "/events"), ("POST", "/kill")):
         status, told = await cloud.api(method, f"/calls/nobody{path}", {"kill": "hard"})
         assert (status, told) == (404, {"error": "there is no such call"})
 
 
-async def test_events_come_in_order_behind_the_one_that_is_known(start: Start) -> None:
-    cloud = await start()
+async def test_events_come_in_order_behind_the_one_that_is_known(cloud: Cloud) -> None:
     call = new_call()
     ws = await cloud.talk(await cloud.answered(call), call)
     began = await cloud.event(call, "call.began")
@@ -133,8 +131,7 @@ async def test_events_come_in_order_behind_the_one_that_is_known(start: Start) -
     await ws.close()
 
 
-async def test_a_dashboard_hears_what_was_and_then_what_happens(start: Start) -> None:
-    cloud = await start()
+async def test_a_dashboard_hears_what_was_and_then_what_happens(cloud: Cloud) -> None:
     call = new_call()
     ws = await cloud.talk(await cloud.answered(call), call)
     await cloud.event(call, "call.began")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.emulated_host import KEYRING, TONES, Providers, emulated
 from tests.worker.caller import calling
@@ -24,7 +25,7 @@ from tests.worker.cloud import (
     stream_path,
 )
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 # A deadline, for a machine that is busy with other things.
 LONG = 60.0
@@ -51,7 +52,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def begin(bundle: Path, tmp_path: Path, cache: Path) -> AsyncIterator[Begin]:
     """Start the world: what the model says, and the Worker's variables."""
     async with contextlib.AsyncExitStack() as stack:

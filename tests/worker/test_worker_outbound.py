@@ -7,6 +7,8 @@ import pytest
 from tests.worker.cloud import AGENT, HOST, Cloud, closed, press, stream_path
 from tests.worker.conftest import Start
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 TO = "+15005550100"
 
 
@@ -52,19 +54,18 @@ async def test_a_hard_kill_hangs_up_the_call_by_twilios_name_for_it(start: Start
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled", "completed"])
 async def test_a_call_that_twilio_says_is_over_stops_its_container(
-    start: Start, status: str
+    cloud: Cloud, status: str
 ) -> None:
-    cloud = await start()
     call = await place(cloud)
+    box = cloud.engine.started[-1]
     form = {"CallSid": "CAdialled", "CallStatus": status}
     assert (await cloud.webhook(f"/status/{call}", form))[0] == 204
-    await cloud.engine.until(lambda: not cloud.engine.running, within=8)
+    await cloud.engine.until(lambda: not box.running, within=8)
     _, view = await cloud.api("GET", f"/calls/{call}")
     assert view["ended"]["reason"] == status
 
 
-async def test_who_picked_up_is_told_and_ends_nothing(start: Start) -> None:
-    cloud = await start()
+async def test_who_picked_up_is_told_and_ends_nothing(cloud: Cloud) -> None:
     call = await place(cloud)
     form = {"CallSid": "CAdialled", "AnsweredBy": "machine_start"}
     await cloud.webhook(f"/status/{call}", form)
@@ -102,8 +103,8 @@ async def test_nobody_is_rung_when_the_host_does_not_start(start: Start) -> None
         {"to": TO, "parameters": []},
     ],
 )
-async def test_a_call_that_cannot_be_placed_starts_nothing(start: Start, body: object) -> None:
-    cloud = await start()
+async def test_a_call_that_cannot_be_placed_starts_nothing(cloud: Cloud, body: object) -> None:
+    started = len(cloud.engine.started)
     status, _ = await cloud.api("POST", "/calls", body)
     assert status == 400
-    assert cloud.engine.started == []
+    assert len(cloud.engine.started) == started
