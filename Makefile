@@ -76,8 +76,8 @@ $(BENCH_VENV)/.ready: $(if $(filter .uv/bin/uv,$(UV)),.uv/bin/uv) pyproject.toml
 bench-turns: $(BENCH_VENV)/.ready  ## who speaks when, beside Pipecat, livekit-agents and an oracle
 	$(BENCH_VENV)/bin/python -m bench.turns $(BENCH)
 
-bench-turns-quick: $(BENCH_VENV)/.ready  ## the same with 60 events; fails only when a call breaks
-	$(BENCH_VENV)/bin/python -m bench.turns --quick --out .cache/bench-turns-quick $(BENCH)
+bench-turns-quick: $(VENV)/.ready  ## tipring and Pipecat, 60 events; fails only when a call breaks
+	$(RUN)/python -m bench.turns --quick --out .cache/bench-turns-quick $(BENCH)
 
 clean:  ## remove what make made
 	rm -rf .venv* .uv calls

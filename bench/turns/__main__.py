@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.turns.families import FAMILIES
-from bench.turns.run import SYSTEMS, TRACK_2
+from bench.turns.run import QUICK, SYSTEMS, TRACK_2
+
+
+def names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _arguments() -> argparse.Namespace:
-    names = lambda text: [part.strip() for part in text.split(",") if part.strip()]  # noqa: E731
     parser = argparse.ArgumentParser(prog="python -m bench.turns", description=__doc__)
     parser.add_argument("--calls", type=Path, help="ready-made calls, instead of generated ones")
     parser.add_argument(
@@ -27,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--channels", type=names, help="of: clean, babble15, loss3, quiet15")
     parser.add_argument("--events", type=int, default=300, help="how many to generate, about")
     parser.add_argument("--limit", type=int, help="only so many calls")
-    parser.add_argument("--lanes", type=int, default=8, help="how many calls at once")
+    parser.add_argument("--lanes", type=int, default=12, help="how many calls at once")
     parser.add_argument("--track", type=int, choices=(1, 2), default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="about 60 events")
@@ -65,7 +68,8 @@ def main() -> int:
     render_agent(folder)
     calls = [c for c in load_all(folder) if not given.families or c.family in given.families]
     calls = calls[: given.limit]
-    systems = given.systems or list(TRACK_2 if given.track == 2 else SYSTEMS)
+    some = QUICK if given.quick else SYSTEMS
+    systems = given.systems or list(TRACK_2 if given.track == 2 else some)
     if unknown := set(systems) - set(SYSTEMS):
         print(f"there is no system {', '.join(sorted(unknown))}; there are {', '.join(SYSTEMS)}")
         return 2
@@ -83,10 +87,11 @@ def _run(given: argparse.Namespace, folder: Path, calls: list[Any], systems: lis
     began = time.monotonic()
 
     def told(done: int, total: int, take: Take) -> None:
-        left = (time.monotonic() - began) / done * (total - done)
+        left = (time.monotonic() - began) / done * (total - done) / 60
         wrong = f": {take.broken}" if take.broken else ""
-        end = "\n" if wrong or done % 20 == 0 or done == total else "\r"
-        print(f"{done}/{total} about {left / 60:.0f} min left   {take.call.id} {take.system}{wrong}".ljust(100), end=end, flush=True)  # fmt: skip
+        if wrong or done % 20 == 0 or done == total:
+            what = f"{take.call.id}, {take.system}{wrong}"
+            print(f"{done} of {total}, about {left:.0f} min left   {what}", flush=True)
 
     run = asyncio.run(
         hold_all(
@@ -137,14 +142,15 @@ def _p99(lags: list[float]) -> float:
 def _conditions(run: dict[str, Any], takes: int) -> str:
     lags = ", ".join(f"{name} {1000 * lag:.0f}" for name, lag in run["lag_p99"].items())
     lines = [
-        f"track {run['track']}, {run['calls']} calls, {run['events']} events, {run['seconds'] / 60:.1f} min, "
+        f"track {run['track']}, {run['calls']} calls, {run['events']} events, "
+        f"{run['seconds'] / 60:.1f} min, "
         f"{run['lanes']} lanes, load {run['load'][0]:.1f} to {run['load'][-1]:.1f}",
         f"loop lag, p99 of each second's worst, ms: {lags}",
     ]
     if run["late_calls"]:
         lines.append(
-            f"{run['late_calls']} of {takes} calls had more than 1 % of the caller's frames over 40 ms"
-            " late: this machine was too busy, and the latencies are worth little"
+            f"{run['late_calls']} of {takes} calls had more than 1 % of the caller's frames over"
+            " 40 ms late: this machine was too busy, and the latencies are worth little"
         )
     lines += [f"absent: {name}: {why}" for name, why in run["absent"].items()]
     lines += [f"broke: {system} in {call}: {why}" for system, call, why in run["broken"]]

@@ -18,7 +18,7 @@ LONG = (
     " Saturdays we close at noon, and on Sundays we do not open at all. You can find us right"
     " behind the station, next to the library."
 )
-MORE = "All right, I have written that down. What else can I do for you?"
+MORE = "Okay, I have that. What else?"
 THANKS = "Thank you, I have noted that."
 
 FULL_STOP_IN_A_PAUSE = 0.25
@@ -382,7 +382,7 @@ def side_talk(draft: Draft, number: int) -> None:
 
 
 def hello(draft: Draft, number: int) -> None:
-    """ "Hello?" over the greeting, and what the caller wants behind it."""
+    """A "hello?" over the greeting, and what the caller wants behind it."""
     draft.agent[0] = "Hello, thanks for calling Riverside Clinic. How can I help you today?"
     text = ("Hello?", "Hello.", "Hi, hello?")[number % 3]
     at = (300, 700, 1400)[number % 3]

@@ -1,4 +1,4 @@
-"""Flux as the emulator plays it, from the truth: right words, and ends as late and as wrong as told.
+"""Flux as the emulator plays it, from the truth: right words, ends as late and as wrong as told.
 
 What is assumed, from published figures: it notices a true end with a median of 0.28 s and a 95th
 percentile of 1.5 s, and takes one pause of half a second or more in ten for an end. It is drawn
@@ -11,14 +11,14 @@ import math
 import random
 import time
 
-from tests.emulators.flux import UPDATE_EVERY, FluxEmulator, FluxScenario, _FluxSession
-from tests.emulators.hearing import FRAME, Heard
-from tests.emulators.socket import Refusal, Session
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
 from bench.turns.calls import FLOOR
 from bench.turns.truth import INTERIM, Clip, Desk
+from tests.emulators.flux import UPDATE_EVERY, FluxEmulator, FluxScenario, _FluxSession
+from tests.emulators.hearing import FRAME, Heard
+from tests.emulators.socket import Refusal, Session
 
 MEDIAN, P95 = 0.28, 1.5
 """Seconds from a true end to EndOfTurn."""

@@ -71,9 +71,7 @@ def write_page(out: Path, summary: dict[str, Any], marks: Sequence[Marks]) -> No
         summary: As in ``results.json``.
         marks: Every take.
     """
-    ranked = sorted(
-        marks, key=lambda m: -sum(is_wrong(one) for one in m.findings)
-    )
+    ranked = sorted(marks, key=lambda m: -sum(is_wrong(one) for one in m.findings))
     sounds = {id(one): _sound(out, one) for one in ranked[:LOUD]}
     ordered = sorted(marks, key=lambda m: (m.take.call.id, m.take.system))
     families = sorted({one.take.call.family for one in marks})
@@ -84,9 +82,9 @@ def write_page(out: Path, summary: dict[str, Any], marks: Sequence[Marks]) -> No
         _table(summary),
         "<h2>Response latency</h2>",
         _distribution(summary["systems"], marks),
-        "<h2>Calls</h2><p class=hint>Above: what the caller said (turns blue, pauses white, what must"
-        " not stop the agent grey). Below: when the agent was heard. Red: what went wrong. Small"
-        " ticks: when the model was asked. Left ear: the caller. Right ear: the agent.</p>",
+        "<h2>Calls</h2><p class=hint>Above: what the caller said (turns blue, pauses white, what"
+        " must not stop the agent grey). Below: when the agent was heard. Red: what went wrong."
+        " Small ticks: when the model was asked. Left ear: the caller. Right ear: the agent.</p>",
         _choice("system", summary["systems"]),
         _choice("family", families),
         "<label><input type=checkbox id=wrong class=filter checked> only what went wrong</label>",
@@ -136,14 +134,18 @@ def _distribution(systems: Sequence[str], marks: Sequence[Marks]) -> str:
         lines.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{height}" stroke="#ddd"/>')
         lines.append(f'<text x="{x + 2}" y="{height + 14}">{second} s</text>')
     for number, name in enumerate(systems):
-        values = np.sort([v for one in marks if one.take.system == name for v in one.values("latency")])
+        values = np.sort(
+            [v for one in marks if one.take.system == name for v in one.values("latency")]
+        )
         colour = COLOURS[number % len(COLOURS)]
         steps = [(0.0, 0.0)]
         for index, value in enumerate(values):
             x = min(float(value), longest) / longest * (WIDTH - 160)
             steps.append((x, (index + 1) / len(values)))
         points = " ".join(f"{x:.1f},{height - share * height:.1f}" for x, share in steps)
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        lines.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        )
         y = 14 + 16 * number
         lines.append(f'<text x="{WIDTH - 150}" y="{y}" fill="{colour}">{html.escape(name)}</text>')
     return "\n".join([*lines, "</svg>"])
@@ -164,7 +166,8 @@ def _call(one: Marks, sound: str | None) -> str:
         notes = html.escape(f"broke: {take.broken}; ") + notes
     audio = f'<audio controls preload=none src="{sound}"></audio>' if sound else ""
     return (
-        f'<div class=call data-s="{html.escape(take.system)}" data-f="{html.escape(take.call.family)}"'
+        f'<div class=call data-s="{html.escape(take.system)}"'
+        f' data-f="{html.escape(take.call.family)}"'
         f' data-w="{int(bool(bad or take.broken))}"><b>{html.escape(take.call.id)}</b>'
         f" {html.escape(take.system)} {audio}{_timeline(one)}<div class=notes>{notes}</div></div>"
     )

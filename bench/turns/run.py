@@ -30,6 +30,9 @@ SYSTEMS: dict[str, tuple[str, str]] = {
 }
 """Each system's module, and its variant."""
 
+QUICK = ("tipring smart", "tipring flux", "tipring vad", "pipecat", "oracle")
+"""The systems of the quick run, which needs nothing that the product does not."""
+
 TRACK_2 = ("tipring smart", "tipring vad", "pipecat", "pipecat vad 0.8")
 """The systems that the embedded set can be put into."""
 
@@ -175,7 +178,7 @@ async def hold_all(
     """
     run = Run(load=[os.getloadavg()[0]])
     up: dict[str, System] = {}
-    logs.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(logs.mkdir, parents=True, exist_ok=True)
     try:
         for name in systems:
             system = System(name)

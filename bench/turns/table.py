@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,35 +35,51 @@ class Row:
     of_plain: float | None = None
 
 
+def _share(name: str, *figures: str, **more: Any) -> Row:
+    return Row(name=name, figures=figures, kind="share", **more)
+
+
+def _seconds(name: str, figure: str, percent: float, **more: Any) -> Row:
+    return Row(name=name, figures=(figure,), kind=percent, **more)
+
+
+NOISES = ("false stop: cough", "false stop: um", "false stop: noise")
+UNHEARD = "resumed before audible, handled"
+
 ROWS = (
-    Row(name="cut-ins, share of holds", figures=("cut-in per hold",), kind="share", must=0.06, aim=0.03, of_plain=1 / 3),
-    Row(name="cut-ins, share of turns", figures=("cut-in per turn",), kind="share", must=0.08, aim=0.05, of_plain=1 / 3),
-    Row(name="response latency p50", figures=("latency",), kind=50.0, must=0.75, aim=0.65, of_plain=1.0),
-    Row(name="response latency p90", figures=("latency",), kind=90.0),
-    Row(name="response latency p95", figures=("latency",), kind=95.0, must=2.0, aim=1.5, of_plain=0.5),
-    Row(name="missed (> 3 s)", figures=("missed",), kind="share", must=0.02, aim=0.01),
-    Row(name="barge-in stop p95", figures=("barge-in stop",), kind=95.0, must=0.7, aim=0.5),
-    Row(name="barge-in yield", figures=("yield",), kind="share", must=0.97, aim=0.99, more=True),
-    Row(name="latency after a barge-in p50", figures=("latency after a barge-in",), kind=50.0),
-    Row(name="false stop: backchannel", figures=("false stop: backchannel",), kind="share", must=0.10, aim=0.05),
-    Row(name="false stop: cough, um, noise", figures=("false stop: cough", "false stop: um", "false stop: noise"), kind="share", must=0.20, aim=0.10),
-    Row(name="false stop: side talk", figures=("false stop: side_talk",), kind="share", must=0.40, aim=0.30),
-    Row(name="false stop: hello, greeting", figures=("false stop: hello",), kind="share"),
-    Row(name="false stop: own echo", figures=("false stop: echo",), kind="share"),
-    Row(name="resume after a false stop", figures=("resume after a false stop",), kind="share", must=0.90, aim=0.98, more=True),
-    Row(name="dictation without a cut-in", figures=("dictation without a cut-in",), kind="share", must=0.90, aim=0.97, more=True),
-    Row(name="dictation captured whole", figures=("dictation captured",), kind="share", more=True),
-    Row(name="short answers within 1.2 s", figures=("short answer in time",), kind="share", must=0.95, aim=0.99, more=True),
-    Row(name="resumed unheard, handled", figures=("resumed before audible, handled",), kind="share", more=True),
-    Row(name="longest silence owed", figures=("longest silence",), kind=100.0),
-)  # fmt: skip
+    _share("cut-ins, share of holds", "cut-in per hold", must=0.06, aim=0.03, of_plain=1 / 3),
+    _share("cut-ins, share of turns", "cut-in per turn", must=0.08, aim=0.05, of_plain=1 / 3),
+    _seconds("response latency p50", "latency", 50.0, must=0.75, aim=0.65, of_plain=1.0),
+    _seconds("response latency p90", "latency", 90.0),
+    _seconds("response latency p95", "latency", 95.0, must=2.0, aim=1.5, of_plain=0.5),
+    _share("missed (> 3 s)", "missed", must=0.02, aim=0.01),
+    _seconds("barge-in stop p95", "barge-in stop", 95.0, must=0.7, aim=0.5),
+    _share("barge-in yield", "yield", must=0.97, aim=0.99, more=True),
+    _seconds("latency after a barge-in p50", "latency after a barge-in", 50.0),
+    _share("false stop: backchannel", "false stop: backchannel", must=0.10, aim=0.05),
+    _share("false stop: cough, um, noise", *NOISES, must=0.20, aim=0.10),
+    _share("false stop: side talk", "false stop: side_talk", must=0.40, aim=0.30),
+    _share("false stop: hello, greeting", "false stop: hello"),
+    _share("false stop: own echo", "false stop: echo"),
+    _share(
+        "resume after a false stop", "resume after a false stop", must=0.90, aim=0.98, more=True
+    ),
+    _share(
+        "dictation without a cut-in", "dictation without a cut-in", must=0.90, aim=0.97, more=True
+    ),
+    _share("dictation captured whole", "dictation captured", more=True),
+    _share("short answers within 1.2 s", "short answer in time", must=0.95, aim=0.99, more=True),
+    _share("resumed unheard, handled", UNHEARD, more=True),
+    _seconds("longest silence owed", "longest silence", 100.0),
+)
+
 WIRE = (
-    Row(name="end of speech to commit p50", figures=("commit",), kind=50.0),
-    Row(name="end of speech to commit p95", figures=("commit",), kind=95.0),
-    Row(name="first interim to clear p50", figures=("interim to clear",), kind=50.0),
-    Row(name="first interim to clear p95", figures=("interim to clear",), kind=95.0),
-    Row(name="resumed unheard, handled", figures=("resumed before audible, handled",), kind="share", more=True),
-)  # fmt: skip
+    _seconds("end of speech to commit p50", "commit", 50.0),
+    _seconds("end of speech to commit p95", "commit", 95.0),
+    _seconds("first interim to clear p50", "interim to clear", 50.0),
+    _seconds("first interim to clear p95", "interim to clear", 95.0),
+    _share("resumed unheard, handled", UNHEARD, more=True),
+)
 """What goes over the wire, where the systems differ before anything is heard."""
 
 TARGETED = ("tipring smart", "tipring flux", "tipring vad")
@@ -109,15 +125,11 @@ def ratio_to_plain(row: Row, ours: Sequence[Marks], plain: Sequence[Marks]) -> A
         if one.take.call.id in theirs
     ]
     pairs = [pair for pair in pairs if pair[0] or pair[1]]
-    make: Callable[[list[float]], float | None]
-    if row.kind == "share":
 
-        def make(values: list[float]) -> float | None:
+    def make(values: list[float]) -> float | None:
+        if row.kind == "share":
             return sum(values) / len(values) if values else None
-    else:
-
-        def make(values: list[float]) -> float | None:
-            return percentile(values, float(row.kind))
+        return percentile(values, float(row.kind))
 
     return paired_ratio(pairs, make, rounds=400)
 
