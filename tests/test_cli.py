@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,7 +87,16 @@ def test_one_plugin_is_shown_with_its_settings_and_no_secret(installed: Site) ->
     words = " ".join(done.stdout.split())
     assert "stop_secs number 0.1 to 2 = 0.7 How long." in words
     assert "key secret, optional $ACME_KEY (set) The Acme key." in words
+    assert re.search(r"   imported in \d+ ms\n", done.stdout)
     assert "f00dcafe" not in done.stdout + done.stderr
+    done = tipring(installed, "plugins", "show", "turn.tuned", "--json")
+    told = json.loads(done.stdout)
+    assert (told["dist"], told["version"], told["kind"]) == ("fake-turn-tuned", "1.0", "turn")
+    assert told["remarks"] == ["replaces stt"] and told["import_ms"] > 0
+    number, key = told["settings"]
+    assert (number["type"], number["range"], number["default"]) == ("number", "0.1 to 2", "0.7")
+    assert (number["description"], number["required"]) == ("How long.", False)
+    assert (key["secret_env"], key["set"], key["required"]) == ("ACME_KEY", False, False)
 
 
 @pytest.mark.parametrize(
