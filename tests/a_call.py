@@ -49,7 +49,7 @@ CALL: tuple[Line, ...] = (
     (5.88, "llm.started", {}),
     (6.25, "speech.started", {}),
     (6.36, "turn.resumed", {}),
-    (6.37, "turn.withdrawn", {"why": "the caller went on"}),
+    (6.37, "turn.withdrawn", {"why": "the caller went on", "wasted": 0.5, "tokens": 7}),
     (8.4, "speech.stopped", {}),
     (8.61, "transcript.final", {"text": "um, could it be next week?"}),
     (8.62, "turn.proposed", {"by": "smart", "epoch": 2}),

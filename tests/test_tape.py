@@ -350,7 +350,9 @@ async def test_the_turns_of_the_call_are_told_as_they_were(tmp_path: Path) -> No
     assert first["holds"] == [
         {"why": "trailing word", "from": 5.86, "until": 6.36, "planned": 7.66}
     ]
-    assert first["withdrawn"] == [{"at": 6.37, "why": "the caller went on"}]
+    assert [(one["at"], one["why"], one["wasted"]) for one in first["withdrawn"]] == [
+        (6.37, "the caller went on", 0.5)
+    ]
     assert [(hold["from"], hold["until"]) for hold in fifth["holds"]] == [
         (38.31, 39.31),
         (40.51, 41.72),

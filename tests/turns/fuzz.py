@@ -52,6 +52,9 @@ class Plot:
         rng, time = self.rng, 0.3
         if rng.random() < 0.2:
             self.at(0.05, lambda: self.stage.greet("Hello, this is Tipring."))
+        if rng.random() < 0.15:
+            detector = rng.choice(DETECTORS)
+            self.at(rng.uniform(0.3, seconds), lambda: self.stage.hand_over(detector))
         while time < seconds:
             kind = rng.random()
             if kind < 0.08:

@@ -13,6 +13,8 @@ that they go on; ``deaf``, ``raises`` and ``hangs``, one that fails; ``quiet``, 
 noticed; ``late 0.8``, a final transcript that comes 0.8 s after the voice; ``no final`` and
 ``no interim``.
 
+A ``successor`` is the detector that takes over from there on.
+
 What is expected are the decisions, in order, each with a time or without::
 
     2.3-2.6  answered  I need a table for two.
@@ -181,6 +183,8 @@ def _acts(stage: Stage, line: Line) -> list[tuple[float, Callable[[], Awaitable[
             return [(start, partial(stage.greet, line.text))]
         case "agent":
             return [(start, partial(stage.agent, line.text))]
+        case "successor":
+            return [(start, partial(stage.hand_over, line.text))]
         case "mute":
             return [(start, stage.mute)]
     raise ValueError(f"{line.kind!r} does nothing")

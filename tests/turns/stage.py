@@ -158,6 +158,7 @@ class Stage:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.detector = detector
+        self.punctuates = punctuates
         self.script = Script()
         self.journal = Journal(clock=loop.time)
         self.floor = Floor()
@@ -169,6 +170,7 @@ class Stage:
         self.mouth = Mouth()
         floor, journal, words = self.floor, self.journal, words_for(language)
         plan = a_plan(detector, self.script)
+        ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
         self.court = Court(
             plan,
             by=detector,
@@ -178,6 +180,7 @@ class Stage:
             rules=self.rules,
             punctuates=punctuates,
             language=language,
+            spent=lambda: ladder.spent,
         )
         self.dead_air = DeadAir(journal=journal, floor=floor, rules=self.rules, remedy=self._remedy)
         pair = LLMContextAggregatorPair(
@@ -199,7 +202,6 @@ class Stage:
                 empty_user_turn=None,
             ),
         )
-        ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
         self.worker = PipelineWorker(
             Pipeline(
                 [
@@ -247,6 +249,11 @@ class Stage:
         # Behind the model: what goes the long way waits until it is done.
         for sentence in sentences:
             await self.desk.queue_frame(TTSSpeakFrame(sentence))
+
+    async def hand_over(self, detector: str) -> None:
+        """From here on another detector proposes."""
+        plan = a_plan(detector, self.script)
+        await self.court.hand_over(plan, by=f"{detector} again", punctuates=self.punctuates)
 
     async def greet(self, text: str) -> None:
         self.floor.greeting = True

@@ -53,6 +53,26 @@ def test_an_answer_ahead_that_wants_a_tool_is_asked_for_again_and_the_tool_runs_
     run_fast(main())
 
 
+def test_what_an_answer_ahead_cost_that_was_not_needed_is_counted() -> None:
+    async def main() -> None:
+        stage = Stage("third", [[0.3, *says("One. Two. Three."), 5.0], says("Sure.")])
+        async with stage.running():
+            await stage.voice(True)
+            await asyncio.sleep(1)
+            await stage.final("A table for two and")
+            await asyncio.sleep(0.4)
+            await stage.voice(False)
+            await asyncio.sleep(1)
+            await stage.voice(True)
+            await asyncio.sleep(1)
+        [withdrawn] = stage.noted("turn.withdrawn")
+        assert withdrawn.detail["why"] == "the caller went on"
+        assert 0.9 <= withdrawn.detail["wasted"] <= 1.0
+        assert withdrawn.detail["tokens"] >= 1
+
+    run_fast(main())
+
+
 @pytest.mark.parametrize("early", [0.0, 0.0001, 0.001, 0.01, 0.1])
 def test_a_tool_that_is_wanted_in_the_moment_of_the_commit_is_not_forgotten(early: float) -> None:
     async def main() -> None:

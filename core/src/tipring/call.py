@@ -262,10 +262,10 @@ class PhoneCall:
             await self._speak(self._config.agent.apology)
 
         async def misheard(*_: Any) -> None:
-            if not line.stt.is_usable:
+            if not line.ears.is_usable:
                 await self._give_up()
 
-        line.stt.add_event_handler("on_error", misheard)
+        line.ears.add_event_handler("on_error", misheard)
         line.transport.add_event_handler("on_client_connected", connected)
         line.transport.add_event_handler("on_client_disconnected", disconnected)
         line.ladder.add_event_handler("on_first_token", first_token)

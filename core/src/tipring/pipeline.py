@@ -26,21 +26,24 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from tipring.control.gate import ReplyGate
 from tipring.errors import ConfigError, PluginError
+from tipring.hearing import Hearers
 from tipring.journal import Journal
 from tipring.llm.breaker import Breakers
 from tipring.llm.ladder import LadderLLMService
 from tipring.phone.ledger import HeardLedger
 from tipring.phone.stream import TwilioStream
-from tipring.providers import Call, Rung, Stt, TurnPlan
+from tipring.providers import Call, Rung
 from tipring.selection import Part, Selection
 from tipring.speech.phrases import Phrases
 from tipring.speech.player import PhraseDesk, PhrasePlayer
 from tipring.speech.speakable import speaker
 from tipring.speech.voices import Voices
 from tipring.turns.court import Court
+from tipring.turns.ears import Ears
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
 from tipring.turns.start import start_rules
+from tipring.turns.vad import phone_vad
 from tipring.turns.words import words_for
 from tipring.watch import Watch
 
@@ -95,7 +98,7 @@ class Line:
     Attributes:
         transport: The websocket of the phone.
         worker: Runs the pipeline.
-        stt: Hears the caller.
+        ears: Hears the caller, whoever the transcriber is.
         ladder: The models.
         voices: Who speaks, and who takes over.
         desk: Takes what the host itself says, behind the model, which may be thinking.
@@ -106,7 +109,7 @@ class Line:
 
     transport: FastAPIWebsocketTransport
     worker: PipelineWorker
-    stt: STTService
+    ears: Ears
     ladder: LadderLLMService
     voices: Voices
     desk: PhraseDesk
@@ -157,12 +160,11 @@ def assemble(
     """
     config = selection.config
     words = words_for(call.language)
-    turn, plan = _first(selection.turn, call, journal, TurnPlan)
-    if plan.stt is not None:
-        hearing, stt, punctuates = turn, plan.stt, plan.punctuates
-    else:
-        hearing, stt = _first(selection.stt, call, journal, STTService)
-        punctuates = cast(Stt[Any], hearing.provider).punctuates
+    hearers = Hearers(selection, call, journal)
+    hearing = hearers.first()
+    plan = hearing.plan
+    # Another detector may need a voice detector later, and the aggregator takes none by then.
+    vad = plan.vad or (phone_vad() if hearers.more else None)
     speakers = _every(selection.tts, call, journal)
     for _, tts in speakers:
         tts.add_text_transformer(speaker(call.language).transform)
@@ -203,27 +205,37 @@ def assemble(
             await desk.queue_frame(TTSSpeakFrame(left))
         return left is not None
 
+    async def successor() -> STTService | None:
+        after = hearers.next()
+        if after is None:
+            return None
+        journal.note("handover", stt=after.hears, turn=after.turn)
+        await court.hand_over(after.plan, by=after.turn, punctuates=after.punctuates)
+        return after.stt
+
+    ears = Ears(hearing.stt, successor=successor)
     court = Court(
         plan,
-        by=turn.name,
+        by=hearing.turn,
         floor=floor,
         journal=journal,
         words=words,
         rules=config.turns,
-        punctuates=punctuates,
+        punctuates=hearing.punctuates,
         language=call.language,
+        spent=lambda: ladder.spent,
     )
     aggregators = LLMContextAggregatorPair(
         conversation,
         user_params=LLMUserAggregatorParams(
-            vad_analyzer=plan.vad,
+            vad_analyzer=vad,
             user_turn_strategies=UserTurnStrategies(
                 start=start_rules(
                     floor=floor,
                     journal=journal,
                     words=words,
                     rules=config.turns,
-                    vad=plan.vad,
+                    vad=vad,
                     turn=court,
                     resume=resume,
                 ),
@@ -239,7 +251,7 @@ def assemble(
         Pipeline(
             [
                 transport.input(),
-                stt,
+                ears,
                 FinalWords(),
                 aggregators.user(),
                 _DropCallerAudio(),
@@ -264,29 +276,19 @@ def assemble(
     return Line(
         transport=transport,
         worker=worker,
-        stt=stt,
+        ears=ears,
         ladder=ladder,
         voices=voices,
         desk=desk,
         player=player,
         conversation=conversation,
         names={
-            "stt": hearing.name,
-            "turn": turn.name,
+            "stt": hearing.hears,
+            "turn": hearing.turn,
             "llm": ">".join(name for name, _ in rungs),
             "tts": speakers[0][0].name,
         },
     )
-
-
-def _first(parts: tuple[Part, ...], call: Call, journal: Journal, what: type[Any]) -> Any:
-    """The first part that can be built, with what it built."""
-    for part in parts:
-        try:
-            return part, part.build(call)
-        except PluginError as error:
-            _passed_over(error, call, journal)
-    raise ConfigError(what.__name__, "none of those configured could be built", "tipring check")
 
 
 def _every(parts: tuple[Part, ...], call: Call, journal: Journal) -> list[tuple[Part, TTSService]]:

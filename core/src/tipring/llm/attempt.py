@@ -73,6 +73,7 @@ class Attempt:
         self.committed = False
         self.calls: list[ToolCall] = []
         self.usage: list[Usage] = []
+        self.pieces = 0
         self._said: asyncio.Queue[RungEvent | _Over] = asyncio.Queue()
         self._reader = asyncio.create_task(self._listen(rung, context, system))
         self._sentences = Sentences(language)
@@ -150,6 +151,7 @@ class Attempt:
         match event:
             case TextDelta():
                 if event.text:
+                    self.pieces += 1
                     await self._token()
                     self._ready += await self._sentences.feed(event.text)
             case ToolCall():

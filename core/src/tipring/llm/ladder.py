@@ -36,7 +36,7 @@ from tipring.llm.breaker import Breakers
 from tipring.llm.failures import RungFailed, sentence_of
 from tipring.llm.race import first_to_commit
 from tipring.llm.sentence_frame import SentenceFrame
-from tipring.providers import Rung, ToolCall
+from tipring.providers import Rung, ToolCall, Usage
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +114,7 @@ class LadderLLMService(LLMService[UniversalAdapter]):
         self._idle_within = idle_within
         self._hedge_after = hedge_after
         self._breakers = breakers if breakers is not None else Breakers()
+        self._spent: list[Attempt] = []
         for event in ("on_first_token", "on_rung_used", "on_rung_failed", "on_exhausted"):
             self._register_event_handler(event, sync=True)
 
@@ -180,6 +181,23 @@ class LadderLLMService(LLMService[UniversalAdapter]):
                 await attempt.close()
         raise RungFailed("no rung could answer")
 
+    @property
+    def spent(self) -> Usage:
+        """What the answer that is being made has cost so far, by all rungs that were asked.
+
+        A rung that is stopped tells no more of its tokens than it had told by then; what it had
+        said is counted by the pieces it came in, of a token each or a few.
+        """
+        told = [usage for attempt in self._spent for usage in attempt.usage]
+        return Usage(
+            prompt=sum(usage.prompt for usage in told),
+            completion=max(
+                sum(usage.completion for usage in told),
+                sum(attempt.pieces for attempt in self._spent),
+            ),
+            cached=sum(usage.cached for usage in told),
+        )
+
     async def cleanup(self) -> None:
         """Let go of every rung."""
         await super().cleanup()
@@ -219,11 +237,18 @@ class LadderLLMService(LLMService[UniversalAdapter]):
                 on_token=on_token,
             )
 
+    def _counted(self, attempts: Iterator[Attempt]) -> Iterator[Attempt]:
+        """Keep them, so that it is known what they cost."""
+        self._spent = []
+        for attempt in attempts:
+            self._spent.append(attempt)
+            yield attempt
+
     async def _answer(self, context: LLMContext) -> bool:
         """Say one rung's answer; False when there was none."""
         await self.start_ttfb_metrics()
         attempt = await first_to_commit(
-            self._attempts(context, self._system(), self._first_token),
+            self._counted(self._attempts(context, self._system(), self._first_token)),
             hedge_after=self._hedge_after,
             on_failed=self._lost,
             on_let_go=lambda attempt: self._breakers.of(attempt.name).released(),

@@ -56,10 +56,21 @@ class Hold:
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawal:
-    """An answer that nobody heard was dropped."""
+    """An answer that nobody heard was dropped.
+
+    Attributes:
+        at: When.
+        why: What the journal said.
+        wasted: Seconds that the model had worked on it ahead; None when it was no answer ahead.
+        tokens: What it had said by then, in tokens or the pieces they came in.
+        prompt_tokens: What it had read, as far as it had told by then.
+    """
 
     at: float
     why: str
+    wasted: float | None = None
+    tokens: int = 0
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

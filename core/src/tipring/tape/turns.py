@@ -200,7 +200,13 @@ class _Story:
         self.said.clear()
         if turn is None:
             return
-        gone = Withdrawal(at=at, why=_text(detail, "why"))
+        gone = Withdrawal(
+            at=at,
+            why=_text(detail, "why"),
+            wasted=detail.get("wasted"),
+            tokens=int(detail.get("tokens", 0)),
+            prompt_tokens=int(detail.get("prompt_tokens", 0)),
+        )
         withdrawn = (*self.turns[turn].withdrawn, gone)
         self._turn(turn, withdrawn=withdrawn, llm_asked=None, first_token=None, rung="")
 

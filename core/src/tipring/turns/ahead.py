@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
 from tipring.journal import Journal
+from tipring.providers import Usage
 
 # Seconds in which a question that has been asked is sure to have reached the model.
 _SAME_MOMENT = 0.005
@@ -21,11 +23,15 @@ class Ahead:
     Args:
         court: Whose events ask and withdraw.
         journal: Where it is noted.
+        spent: What the answer that is being made has cost so far.
     """
 
-    def __init__(self, court: BaseUserTurnStopStrategy, journal: Journal) -> None:
+    def __init__(
+        self, court: BaseUserTurnStopStrategy, journal: Journal, spent: Callable[[], Usage]
+    ) -> None:
         self._court = court
         self._journal = journal
+        self._spent = spent
         self._speculation: UserTurnSpeculation | None = None
         self._asked_at = 0.0
         self._refused: set[str] = set()
@@ -63,7 +69,14 @@ class Ahead:
         if self._speculation is None:
             return
         self._speculation = None
-        self._journal.note("turn.withdrawn", why=why)
+        spent, seconds = self._spent(), round(_now() - self._asked_at, 3)
+        self._journal.note(
+            "turn.withdrawn",
+            why=why,
+            wasted=seconds,
+            tokens=spent.completion,
+            prompt_tokens=spent.prompt,
+        )
         if _now() - self._asked_at < _SAME_MOMENT:
             # A withdrawal overtakes other frames, and would miss the question it is to stop.
             await asyncio.sleep(_SAME_MOMENT)

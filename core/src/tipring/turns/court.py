@@ -15,6 +15,7 @@ has come for a while; a transcriber that never finishes is taken at its last wor
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
@@ -34,11 +35,11 @@ from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from pipecat.utils.time import time_now_iso8601
 
 from tipring.journal import Event, Journal
-from tipring.providers import TurnPlan
+from tipring.providers import TurnPlan, Usage
 from tipring.sections import Turns
 from tipring.turns.ahead import Ahead
 from tipring.turns.detector import Detector
-from tipring.turns.expecting import Expecting, Judgement, questions_for
+from tipring.turns.expecting import Expecting, Judgement, Pauses, questions_for
 from tipring.turns.floor import Committed, Floor
 from tipring.turns.said import Said
 from tipring.turns.timers import Timers
@@ -67,6 +68,7 @@ class Court(BaseUserTurnStopStrategy):
         punctuates: Whether a missing full stop means something with the transcriber in use.
         language: The conversation's, a BCP 47 tag with its region, on which the length of a
             telephone number depends; else the language of the words.
+        spent: What the answer that the model is making has cost so far.
     """
 
     def __init__(
@@ -80,10 +82,12 @@ class Court(BaseUserTurnStopStrategy):
         rules: Turns,
         punctuates: bool,
         language: str = "",
+        spent: Callable[[], Usage] = Usage,
     ) -> None:
         super().__init__()
         self._detector = Detector(plan.stop, name=by, court=self)
         self._patience = plan.patience
+        self._setup: FrameProcessorSetup | None = None
         self._floor = floor
         self._journal = journal
         self._words = words
@@ -100,13 +104,14 @@ class Court(BaseUserTurnStopStrategy):
         self._late = False
         self._proposed_by: str | None = None
         self._held_because: str | None = None
-        self._ahead = Ahead(self, journal)
+        self._ahead = Ahead(self, journal, spent)
         self._failed = False
         # What Pipecat's controller believes; it refuses to end a turn while it hears the caller.
         self._controller_hears = False
         self._verdict: ProposedUserStoppedSpeakingFrame | None = None
         self._timers = Timers(self.create_task)
-        self._expecting = Expecting(questions_for(language or words.language))
+        pauses = Pauses(dictation=rules.dictation, spelling=rules.spelling)
+        self._expecting = Expecting(questions_for(language or words.language), pauses)
         journal.subscribe(self._follow)
 
     @property
@@ -124,6 +129,7 @@ class Court(BaseUserTurnStopStrategy):
     async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
         """Set up the court and the detector behind it."""
         await super().setup(setup)
+        self._setup = setup
         await self._detector.setup(setup)
 
     async def cleanup(self) -> None:
@@ -131,6 +137,29 @@ class Court(BaseUserTurnStopStrategy):
         self._timers.stop_all()
         await self._detector.cleanup()
         await super().cleanup()
+
+    async def hand_over(self, plan: TurnPlan, *, by: str, punctuates: bool) -> None:
+        """Go on with another transcriber, and with its detector if that is another one.
+
+        A turn that is open stays open.
+
+        Args:
+            plan: What the detector brought.
+            by: Its name.
+            punctuates: Whether a missing full stop means something with the transcriber.
+        """
+        self._punctuates = punctuates
+        if by == self._detector.name:
+            return
+        before, self._detector = self._detector, Detector(plan.stop, name=by, court=self)
+        self._patience, self._failed = plan.patience, False
+        if self._setup is not None:
+            await self._detector.setup(self._setup)
+        if self._armed:
+            self._detector.turn_began()
+        if not self._floor.caller_speaking:
+            self._expect_detector()
+        await before.cleanup()
 
     async def handle_user_turn_started(self) -> None:
         """Open a turn. Told by the controller, before the words that opened it come here."""

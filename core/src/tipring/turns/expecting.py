@@ -19,11 +19,23 @@ from typing import Any
 from tipring.turns.numbers import Numbers
 from tipring.turns.words import base_language, spoken
 
-DICTATION = 3.0
-"""Seconds a pause inside something dictated may last: pauses of 2-3 s between groups are usual."""
-
-_LETTERS = 2.0
 _YES_OR_NO = "yes or no"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pauses:
+    """How long a pause in an answer may last, in seconds.
+
+    Attributes:
+        dictation: Inside a number: pauses of 2-3 s between its groups are usual.
+        spelling: Between letters, and between the parts of a date.
+    """
+
+    dictation: float = 3.0
+    spelling: float = 2.0
+
+
+_USUAL = Pauses()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,41 +104,45 @@ class Questions:
             return int(number) if number else None
         return None
 
-    def judge(self, kind: str, text: str, *, digits: int | None = None) -> Judgement | None:
+    def judge(
+        self, kind: str, text: str, *, digits: int | None = None, pauses: Pauses = _USUAL
+    ) -> Judgement | None:
         """Say whether an answer is whole, or None when the question tells nothing about it.
 
         Args:
             kind: What was asked.
             text: All that the caller said.
             digits: How many digits were asked for, when that is known.
+            pauses: How long a pause may last.
         """
         words = spoken(text)
         if not words:
             return None
+        dictation, spelling = pauses.dictation, pauses.spelling
         match kind:
             case "yes or no":
                 return Judgement(kind=kind, done=True) if words in self.answers else None
             case "phone number":
                 found = self.numbers.digits_in(words)
                 need = self.phone_digits + (found[:1] == "1" and self.phone_digits == 10)
-                return self._number(kind, words, found, need)
+                return self._number(kind, words, found, need, dictation)
             case "code":
-                return self._number(kind, words, self.numbers.digits_in(words), digits)
+                return self._number(kind, words, self.numbers.digits_in(words), digits, dictation)
             case "spelling":
                 if _is_letter(words[-1]):
-                    return Judgement(kind=kind, done=False, hold=_LETTERS)
+                    return Judgement(kind=kind, done=False, hold=spelling)
             case "address":
                 others = [word for word in words if not self.numbers.belongs(word)]
                 if self.numbers.belongs(words[-1]) and len(others) < 2:
-                    return Judgement(kind=kind, done=False, hold=DICTATION, sure=True)
+                    return Judgement(kind=kind, done=False, hold=dictation, sure=True)
             case "date":
                 # "may" alone is more likely the verb.
                 if words[-1] in self.months and not self.numbers.digits_in(words[-3:-1]):
-                    return Judgement(kind=kind, done=False, hold=_LETTERS)
+                    return Judgement(kind=kind, done=False, hold=spelling)
         return None
 
     def _number(
-        self, kind: str, words: tuple[str, ...], found: str, need: int | None
+        self, kind: str, words: tuple[str, ...], found: str, need: int | None, hold: float
     ) -> Judgement | None:
         if need is not None and len(found) >= need:
             return Judgement(kind=kind, done=True)
@@ -136,7 +152,7 @@ class Questions:
         dictates = figures or all(self.numbers.belongs(word) or _is_letter(word) for word in end)
         if not found or not dictates:
             return None
-        return Judgement(kind=kind, done=False, hold=DICTATION, sure=need is not None)
+        return Judgement(kind=kind, done=False, hold=hold, sure=need is not None)
 
 
 class Expecting:
@@ -144,10 +160,12 @@ class Expecting:
 
     Args:
         questions: The language's.
+        pauses: How long a pause in an answer may last.
     """
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: Questions, pauses: Pauses = _USUAL) -> None:
         self._questions = questions
+        self._pauses = pauses
         self._kind: str | None = None
         self._digits: int | None = None
         self._answered = False
@@ -182,7 +200,9 @@ class Expecting:
             instead: What is expected, when somebody knows better than the agent's words.
         """
         kind = instead or self._kind
-        return self._questions.judge(kind, text, digits=self._digits) if kind else None
+        if not kind:
+            return None
+        return self._questions.judge(kind, text, digits=self._digits, pauses=self._pauses)
 
 
 def is_question(sentence: str) -> bool:
