@@ -228,8 +228,9 @@ class Caller:
         def began() -> list[float]:
             return [u.begin for u in phone.utterances if u.begin >= self._floor_end - 0.1]
 
+        left = max(0.1, max(self._floor_end, 0.0) + GIVE_UP - phone.now)
         try:
-            await phone.when(lambda: bool(began()), within=GIVE_UP)
+            await phone.when(lambda: bool(began()), within=left)
         except TimeoutError:
             return None
         if self._overlaid and not phone.agent_speaking and phone.silent_for > 1.8:

@@ -95,7 +95,7 @@ def placed(take: Take) -> tuple[Event, ...]:
     """The call's events on the call's own clock; those that never came about are left out."""
     events = []
     for event in take.call.events:
-        begin, end = take.when(event.begin + 1e-4), take.when(event.end - 1e-4)
+        begin, end = _when(take, event.begin), _when(take, event.end)
         if begin is not None and end is not None:
             events.append(
                 Event(
@@ -108,6 +108,12 @@ def placed(take: Take) -> tuple[Event, ...]:
                 )
             )
     return tuple(events)
+
+
+def _when(take: Take, there: float) -> float | None:
+    """A place in the call; a hold between two clips begins with one and ends with the other."""
+    at = take.when(there - 1e-4)
+    return take.when(there + 1e-4) if at is None else at
 
 
 def mark(take: Take, voice: Voice) -> Marks:
@@ -172,13 +178,14 @@ def _turn(
         # The rest of what was under way at the turn's begin is no new onset.
         and not any(o.begin <= begin and o.end > one.begin - 0.3 for o in heard)
     ]
-    yield Finding(
-        figure="cut-in per turn",
-        value=float(bool(cuts)),
-        at=cuts[0].begin if cuts else end,
-        note=f"cut in {end - cuts[0].begin:.2f} s before the end" if cuts else "",
-        tags=tags,
-    )
+    if "resume" not in event.tags:  # what comes in its pause answers a sentence that was whole
+        yield Finding(
+            figure="cut-in per turn",
+            value=float(bool(cuts)),
+            at=cuts[0].begin if cuts else end,
+            note=f"cut in {end - cuts[0].begin:.2f} s before the end" if cuts else "",
+            tags=tags,
+        )
     for hold in events:
         if hold.type != "hold" or not begin <= hold.begin < end:
             continue
@@ -186,13 +193,14 @@ def _turn(
         if not HOLD <= length <= LONGEST_HOLD:
             continue
         inside = [c for c in cuts if hold.begin < c.begin < hold.end + 0.5]
-        yield Finding(
-            figure="cut-in per hold",
-            value=float(bool(inside)),
-            at=hold.begin,
-            note=f"pause of {length:.2f} s" if inside else "",
-            tags=(*tags, *hold.tags),
-        )
+        if "resume" not in event.tags:
+            yield Finding(
+                figure="cut-in per hold",
+                value=float(bool(inside)),
+                at=hold.begin,
+                note=f"pause of {length:.2f} s" if inside else "",
+                tags=(*tags, *hold.tags),
+            )
         if "resumed" in hold.tags:
             spoke = any(hold.begin < one.begin < hold.end for one in fine)
             if not spoke:
@@ -205,7 +213,7 @@ def _turn(
                 )
     across = [one for one in heard if begin < one.begin < end - EARLY and one.end > end + 0.3]
     onsets = [one.begin for one in heard if end - EARLY <= one.begin < following + 0.01]
-    late = onsets[0] - end if onsets else GIVE_UP
+    late = min(onsets[0] - end, GIVE_UP) if onsets else GIVE_UP
     if (
         event.type == "barge_in"
         and not onsets
