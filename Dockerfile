@@ -54,7 +54,7 @@ COPY --from=build --chown=10001:10001 /cache /home/tipring/.cache
 USER 10001
 WORKDIR /home/tipring
 EXPOSE 8080 9090
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"]
 # exec form: SIGTERM reaches the host, which lets a live call finish.
 CMD ["tipring", "serve"]

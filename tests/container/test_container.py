@@ -77,6 +77,7 @@ async def test_a_host_of_every_size_says_that_it_is_ready_and_holds_a_call(
         if size == "basic":  # a quarter of a core is documented, not recommended
             return
         async with await dial(host.url) as phone:
+            await phone.agent_speaks(within=60)
             [turn] = await talk(phone)
         assert turn.answer is not None
 

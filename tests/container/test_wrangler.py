@@ -28,11 +28,28 @@ PATIENT = {"RING_SECONDS": "14", "PORT_SECONDS": "180", "READY_SECONDS": "180"}
 
 
 @contextlib.asynccontextmanager
-async def wrangler_dev(folder: Path, variables: Mapping[str, str]) -> AsyncIterator[str]:
-    """Run it on any free port; its address."""
+async def wrangler_dev(
+    folder: Path, image: str, variables: Mapping[str, str]
+) -> AsyncIterator[str]:
+    """Run it on any free port; its address.
+
+    The configuration is wrangler.toml, but for what is built: the image is there already, and is
+    not built a second time.
+    """
+    (folder / "Dockerfile").write_text(f"FROM {image}\n")
+    written = (ROOT / "wrangler.toml").read_text()
+    for theirs, ours in (
+        ('image = "./Dockerfile"', f'image = "{folder}/Dockerfile"'),
+        ('image_build_context = "."', f'image_build_context = "{folder}"'),
+        ('main = "worker/src/index.ts"', f'main = "{ROOT}/worker/src/index.ts"'),
+    ):
+        assert theirs in written
+        written = written.replace(theirs, ours)
+    config = folder / "wrangler.toml"
+    config.write_text(written)
     (folder / "secrets").write_text("".join(f"{name}={value}\n" for name, value in SECRETS.items()))
     words = [str(PACKAGES / ".bin" / "node"), str(PACKAGES / "wrangler" / "bin" / "wrangler.js")]
-    words += ["dev", "--config", str(ROOT / "wrangler.toml"), "--env-file", str(folder / "secrets")]
+    words += ["dev", "--config", str(config), "--env-file", str(folder / "secrets")]
     words += ["--port", "0", "--inspector-port", "0", "--persist-to", str(folder / "state")]
     words += ["--show-interactive-dev-session=false"]
     for name, value in variables.items():
@@ -82,11 +99,12 @@ async def test_a_call_goes_from_the_workers_door_into_a_container_and_back(
     before = set((await docker("ps", "--quiet", "--all")).split())
     async with (
         providers(await gateway()) as environ,
-        wrangler_dev(tmp_path, {**environ, **PATIENT}) as url,
+        wrangler_dev(tmp_path, image, {**environ, **PATIENT}) as url,
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {API_TOKEN}"}) as http,
     ):
         async with await dial(url) as phone:
             assert phone.said_by_twiml == []
+            await phone.agent_speaks(within=60)
             [turn] = await talk(phone)
             assert turn.answer is not None
             call = phone.call_sid

@@ -55,6 +55,7 @@ async def providers(reached_at: str) -> AsyncIterator[dict[str, str]]:
             "ANTHROPIC_API_KEY": KEYS["anthropic"],
             "OPENAI_API_KEY": KEYS["openai"],
             "CF_AIG_TOKEN": TOKEN,
+            "CLOUDFLARE_API_TOKEN": KEYS["workers-ai"],
             "ELEVENLABS_API_KEY": ELEVENLABS_KEY,
             "TIPRING_STT__DEEPGRAM__URL": await there(hears.url),
             "TIPRING_TURN__FLUX__URL": await there(decides.url),
@@ -109,6 +110,8 @@ async def dial(url: str) -> Phone:
 
 
 async def talk(phone: Phone) -> list[CallerTurn]:
-    """Say one thing, wait for the answer, and hang up."""
-    script = Script.parse(f'wait within 60\nsay "{SAID}"\nwait within 60')
-    return await run(phone, await asyncio.to_thread(script.render, voice))
+    """Say one thing once the agent is silent, wait for the answer, and hang up."""
+    script = Script.parse(f'say "{SAID}"\nwait within 60')
+    script = await asyncio.to_thread(script.render, voice)
+    await phone.agent_silent(within=60)
+    return await run(phone, script)
