@@ -82,7 +82,7 @@ async def main() -> None:
         results["sequence"] = await _sequence(given, speech, core)
     if "startup" in given.parts:
         with tempfile.TemporaryDirectory() as folder:
-            times = 1 if given.quick else 5
+            times = 1 if given.quick else 3
             results["startup"] = await startup.start(Path(folder), times=times, core=core)
         _show_startup(results["startup"])
     given.out.parent.mkdir(parents=True, exist_ok=True)
