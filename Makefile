@@ -10,7 +10,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(VENV)/bin
 CALL ?=
 
-.PHONY: help call serve test test-all test-worker test-container lint types unit quick fuzz bench-plugins bench-turns bench-turns-quick clean
+.PHONY: help call serve test test-all test-worker test-container lint types unit quick fuzz bench-plugins bench-load bench-turns bench-turns-quick clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,11 @@ test-all:  ## make test, and the tests again on every other supported Python of 
 
 bench-plugins: $(VENV)/.ready  ## how long tipring plugins takes with 200 distributions installed
 	$(RUN)/python -m bench.plugins.listing
+
+LOAD ?=
+
+bench-load: $(VENV)/.ready  ## what a core holds, beside plain Pipecat; LOAD="--quick" for minutes instead of an hour
+	$(RUN)/python -m bench.load $(LOAD)
 
 BENCH_VENV ?= .venv-bench
 BENCH ?=

@@ -28,11 +28,11 @@ llm = ["claude", "gpt"]
 tts = "hibari"
 [llm.claude]
 plugin = "gateway"
-account = "none"
+account = "00000000000000000000000000000000"
 model = "anthropic/claude-haiku-4-5-20251001"
 [llm.gpt]
 plugin = "gateway"
-account = "none"
+account = "00000000000000000000000000000000"
 model = "openai/gpt-4.1-mini"
 """,
     "cloud, silence": """
@@ -43,7 +43,7 @@ llm = "claude"
 tts = "hibari"
 [llm.claude]
 plugin = "gateway"
-account = "none"
+account = "00000000000000000000000000000000"
 model = "anthropic/claude-haiku-4-5-20251001"
 """,
 }
