@@ -39,8 +39,8 @@ from tipring.providers import TurnPlan, Usage
 from tipring.sections import Turns
 from tipring.turns.ahead import Ahead
 from tipring.turns.detector import Detector
-from tipring.turns.expecting import Expecting, Judgement, Pauses, questions_for
 from tipring.turns.floor import Committed, Floor
+from tipring.turns.judge import Judge, Verdict
 from tipring.turns.said import Said
 from tipring.turns.timers import Timers
 from tipring.turns.words import Words, spoken
@@ -90,9 +90,7 @@ class Court(BaseUserTurnStopStrategy):
         self._setup: FrameProcessorSetup | None = None
         self._floor = floor
         self._journal = journal
-        self._words = words
         self._rules = rules
-        self._punctuates = punctuates
 
         self._epoch = 0
         self._open = False
@@ -108,10 +106,15 @@ class Court(BaseUserTurnStopStrategy):
         self._failed = False
         # What Pipecat's controller believes; it refuses to end a turn while it hears the caller.
         self._controller_hears = False
-        self._verdict: ProposedUserStoppedSpeakingFrame | None = None
+        self._end_frame: ProposedUserStoppedSpeakingFrame | None = None
         self._timers = Timers(self.create_task)
-        pauses = Pauses(dictation=rules.dictation, spelling=rules.spelling)
-        self._expecting = Expecting(questions_for(language or words.language), pauses)
+        self._judge = Judge(
+            words=words,
+            rules=rules,
+            punctuates=punctuates,
+            language=language or words.language,
+            journal=journal,
+        )
         journal.subscribe(self._follow)
 
     @property
@@ -148,7 +151,7 @@ class Court(BaseUserTurnStopStrategy):
             by: Its name.
             punctuates: Whether a missing full stop means something with the transcriber.
         """
-        self._punctuates = punctuates
+        self._judge.punctuates = punctuates
         if by == self._detector.name:
             return
         before, self._detector = self._detector, Detector(plan.stop, name=by, court=self)
@@ -173,8 +176,8 @@ class Court(BaseUserTurnStopStrategy):
         self._ahead.turn_began()
         if self._late:
             # Words of the turn before: there was a silence already, and a proposal.
-            self._voiced, self._proposed_by = True, "words"
-            self._journal.note("turn.proposed", by="words", epoch=self._epoch)
+            self._voiced, self._proposed_by = True, None
+            self._propose("words")
         self._arm()
 
     async def handle_user_turn_stopped(self) -> None:
@@ -195,9 +198,9 @@ class Court(BaseUserTurnStopStrategy):
         if isinstance(frame, InputAudioRawFrame):
             self._detector.hear(frame)
             return ProcessFrameResult.CONTINUE
-        if frame is self._verdict:
+        if frame is self._end_frame:
             self._controller_hears = False
-            self._verdict = None
+            self._end_frame = None
             await self._finalize()
             return ProcessFrameResult.CONTINUE
         match frame:
@@ -295,9 +298,7 @@ class Court(BaseUserTurnStopStrategy):
         if self._decided or (not self._open and not self._armed):
             self._journal.note("turn.late", by=by, epoch=self._epoch)
             return
-        if self._proposed_by is None:
-            self._proposed_by = by
-            self._journal.note("turn.proposed", by=by, epoch=self._epoch)
+        self._propose(by)
         await self._consider()
 
     async def speculated(self, by: str, text: str) -> None:
@@ -326,34 +327,31 @@ class Court(BaseUserTurnStopStrategy):
             return  # a voice, or words that are still to come; each has its timer
         if self._floor.in_doubt:
             return  # the agent may have been stopped for nothing; somebody is looking into it
-        judged = self._expecting.judge(self._said.whole, instead=self._floor.expecting)
+        verdict = self._judge.judge(self._said, instead=self._floor.expecting)
         if self._proposed_by is None:
-            if not (judged and judged.done and self._voiced):
+            if not (verdict.given and self._voiced):
                 return
-            self._proposed_by = "words"
-            self._journal.note("turn.proposed", by="words", epoch=self._epoch)
-        because = self._words.unfinished_because(text, punctuates=self._punctuates)
-        hold = self._rules.hold
-        if judged and judged.done:
-            because = None
-        elif judged:
-            because, hold = f"expecting {judged.kind_with_article}", max(hold, judged.hold)
-        until = self._silent_since + hold
-        if because is None:
-            await self._commit(f"{judged.kind} given" if judged else "the words sound finished")
-        elif self._now() >= until - 0.001:
+            self._propose("words")
+        left = self._silent_since + verdict.hold - self._now()
+        if verdict.waits is None:
+            await self._commit(verdict.why)
+        elif left <= 0.001:
             await self._commit("the hold is over")
         else:
-            await self._hold(because, until, text, judged)
+            self._hold(verdict, left, text)
 
-    async def _hold(self, because: str, until: float, text: str, judged: Judgement | None) -> None:
-        left = until - self._now()
-        if self._held_because != because:
-            self._held_because = because
-            self._journal.note("turn.held", why=because, until=self._journal.now() + left)
+    def _hold(self, verdict: Verdict, left: float, text: str) -> None:
+        if self._held_because != verdict.waits:
+            self._held_because = verdict.waits
+            self._journal.note("turn.held", why=verdict.waits, until=self._journal.now() + left)
         self._timers.start("hold", left, self._consider)
-        if self._rules.speculate and not (judged and judged.sure):
+        if self._rules.speculate and not verdict.missing:
             self._timers.start("ahead", _AHEAD, lambda: self._speculate(text))
+
+    def _propose(self, by: str) -> None:
+        if self._proposed_by is None:
+            self._proposed_by = by
+            self._journal.note("turn.proposed", by=by, epoch=self._epoch)
 
     async def _commit(self, why: str) -> None:
         guess = self._said.guess
@@ -370,8 +368,8 @@ class Court(BaseUserTurnStopStrategy):
             )
         # The controller must see the speech end before it will end the turn, and the aggregator the
         # words that were not final. The frame comes back here behind both.
-        self._verdict = ProposedUserStoppedSpeakingFrame()
-        await self._push(self._verdict)
+        self._end_frame = ProposedUserStoppedSpeakingFrame()
+        await self._push(self._end_frame)
 
     async def drop(self) -> None:
         """The turn stopped the agent for nothing: end it without an answer."""
@@ -424,12 +422,8 @@ class Court(BaseUserTurnStopStrategy):
             await self._push(LLMRunFrame())
 
     def _follow(self, event: Event) -> None:
-        match event.name:
-            case "agent.said":
-                self._ahead.heard()
-                self._expecting.agent_said(event.detail["text"])
-            case "turn.committed":
-                self._expecting.caller_answered()
+        if event.name == "agent.said":
+            self._ahead.heard()
 
     # -- nothing waits for ever --------------------------------------------------------------------
 
@@ -463,9 +457,7 @@ class Court(BaseUserTurnStopStrategy):
         """A voice is heard, but it says nothing new: a television, a street."""
         self._floor.caller_speaking = False
         self._silent_since = self._now() - _WORDLESS
-        if self._proposed_by is None:
-            self._proposed_by = "words"
-            self._journal.note("turn.proposed", by="words", epoch=self._epoch)
+        self._propose("words")
         self._said.take_guess()
         await self._consider()
 
