@@ -22,7 +22,7 @@ from tests.emulators.gateway import ACCOUNT, GATEWAY, KEYS, TOKEN, GatewayEmulat
 NOBODY = "http://127.0.0.1:9"
 """A port that nobody listens on."""
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @contextlib.asynccontextmanager

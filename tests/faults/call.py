@@ -119,21 +119,24 @@ def voice(text: str) -> Clip:
 
 
 @contextlib.asynccontextmanager
-async def answering(row: Row, folder: Path) -> AsyncIterator[Answering]:
+async def answering(row: Row, folder: Path, *, signed: bool = True) -> AsyncIterator[Answering]:
     """Bring up a host and its providers for one row.
 
     Args:
         row: What goes wrong.
         folder: For its configuration.
+        signed: Whether only what Twilio signed is believed.
     """
     await asyncio.to_thread(folder.mkdir)
     events: list[Event] = []
     async with _providers(row) as where:
         config = folder / "tipring.toml"
-        config.write_text(CONFIG.format(**{k: json.dumps(v) for k, v in where.items()}))
+        config.write_text(
+            CONFIG.format(**{k: json.dumps(v) for k, v in where.items()}) + row.config
+        )
         host = Host(load(config, _environ()), on_event=lambda _, event: events.append(event))
         await host.load()
-        async with _served(host) as url:
+        async with _served(host, signed) as url:
             yield Answering(host, url, events)
             await host.close(within=10)
 
@@ -164,7 +167,12 @@ async def _providers(row: Row) -> AsyncIterator[dict[str, Any]]:
         ) as a,
         FluxEmulator(hears(), row.flux, otherwise=row.flux_ever) as b,
         GatewayEmulator(replies=[*row.replies, *replies]) as c,
-        ElevenLabs(*row.voice, otherwise=row.voice_ever, sound=TONES.spell) as d,
+        ElevenLabs(
+            *row.voice,
+            answers={"speech": row.voice_http},
+            otherwise=row.voice_ever,
+            sound=TONES.spell,
+        ) as d,
         ElevenLabs(otherwise=row.spare_ever or Speech(), sound=TONES.spell) as e,
     ):
         yield {
@@ -204,10 +212,11 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def _served(host: Host) -> AsyncIterator[str]:
+async def _served(host: Host, signed: bool) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        app = audio_app(host, Signatures(SecretStr(AUTH_TOKEN), url), url)
+        signatures = Signatures(SecretStr(AUTH_TOKEN), url) if signed else None
+        app = audio_app(host, signatures, url)
         server = _Server(
             uvicorn.Config(app, log_config=None, lifespan="off", ws="websockets-sansio")
         )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tests.emulators import deepgram as dg
 from tests.emulators.deepgram import DeepgramScenario
-from tests.emulators.elevenlabs import Speech
+from tests.emulators.elevenlabs import Answer, Speech
 from tests.emulators.flux import FluxScenario
 from tests.emulators.gateway_streams import Fault as LlmFault
 from tests.emulators.gateway_streams import Reply
@@ -43,10 +43,12 @@ class Row:
         ended: Why the call ends: ``caller hung up`` when everything was said.
         may_wait: Whether "one moment" may be heard, which depends on how busy the machine is.
         answered: How many of the usual answers are not asked for, because ``replies`` has them.
+        config: More of the configuration.
         turn: The detector.
         spare: Whether there is a second voice.
         deepgram: Deepgram's connections, in order; likewise the others.
         deepgram_ever: Every connection after them; likewise the others.
+        voice_http: How ElevenLabs answers when phrases are rendered ahead.
     """
 
     provider: Provider
@@ -57,6 +59,7 @@ class Row:
     ended: str = ON
     may_wait: bool = False
     answered: int = 0
+    config: str = ""
     turn: Literal["smart", "flux"] = "flux"
     spare: bool = False
     deepgram: tuple[DeepgramScenario, ...] = ()
@@ -66,6 +69,7 @@ class Row:
     replies: tuple[Reply, ...] = ()
     voice: tuple[Speech, ...] = ()
     voice_ever: Speech | None = None
+    voice_http: tuple[Answer, ...] = ()
     spare_ever: Speech | None = None
 
     @property
@@ -227,6 +231,8 @@ def _gateway() -> Iterator[Row]:
     for do, fault in _LLM:
         wait = {"within": SLOW, "hears": waits} if do == "hang" else {}
         yield row("first token", fault, _failing(do, 0), **wait)
+    hedge = "[ladder]\nhedge_after = 0.9\n"
+    yield row("first token", "nothing comes, with a hedge", _failing("hang", 0), config=hedge)
     for do, fault in _LLM:
         wait = {"within": SLOW, "hears": waits} if do == "hang" else {}
         yield row("mid-sentence", fault, _failing(do, 3, _OPEN), **wait)
@@ -278,6 +284,14 @@ def _voice() -> Iterator[Row]:
         yield row(
             "connect", f"{status}, for good, with a second voice", voice_ever=never, spare=True
         )
+    refused = Answer(status=401, detail={"status": "invalid_api_key", "message": "No."})
+    yield row(
+        "connect",
+        "it cannot render ahead, with a second voice",
+        voice_http=(refused,),
+        voice_ever=Speech(refuse=_refused(401, "invalid_api_key")),
+        spare=True,
+    )
     for status in (429, 503):
         yield row("connect", f"{status}, once", Speech(refuse=_refused(status, "system_busy")))
     yield row("connect", "reset, once", Speech(reset=True))
