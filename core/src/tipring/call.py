@@ -88,6 +88,7 @@ class PhoneCall:
         self._control: Control = control or NullControl()
         self._kill: Kill = "none"
         self._told_end = False
+        self._in_gap = False
         self._stream_wait = stream_wait
         self._socket = PhoneSocket(
             websocket,
@@ -389,12 +390,15 @@ class PhoneCall:
 
     def _stream_lost(self) -> None:
         self._journal.note("stream.lost")
+        self._in_gap = True
         self._ledger.lost()
 
     def _stream_back(self, start: Start) -> None:
         self._journal.note("stream.back")
         self._start = start
-        self._ledger.lost()
+        if not self._in_gap:  # the marks of the gap are still to be played
+            self._ledger.lost()
+        self._in_gap = False
         self._ledger.moved(start.stream)
         if self._stream is not None:
             self._stream.moved(start.stream)

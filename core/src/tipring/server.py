@@ -126,6 +126,7 @@ async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = Tr
         ConfigError: The configuration cannot be followed, a port is taken, or nothing proves that
             a request is Twilio's.
     """
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     server = host.config.server
     audio = _bind(server.host, server.port, "port")
     control = _bind(server.host, server.control_port, "control_port")
@@ -204,6 +205,11 @@ async def _beside(app: FastAPI, sock: socket.socket) -> AsyncIterator[None]:
     finally:
         server.should_exit = True
         await asyncio.to_thread(thread.join)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Uvicorn calls it an error when a websocket is refused with a response of its own."""
+    return "without completing handshake" not in record.getMessage()
 
 
 class _Server(uvicorn.Server):
