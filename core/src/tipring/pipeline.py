@@ -42,6 +42,7 @@ from tipring.turns.court import Court
 from tipring.turns.ears import Ears
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
+from tipring.turns.second_thought import SecondThought
 from tipring.turns.start import start_rules
 from tipring.turns.vad import phone_vad
 from tipring.turns.words import words_for
@@ -260,6 +261,7 @@ def assemble(
                 desk,
                 *voices.processors,
                 player,
+                SecondThought(floor),
                 ledger,
                 transport.output(),
                 aggregators.assistant(),

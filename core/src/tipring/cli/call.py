@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from tipring.cli.show import Show
     from tipring.testing import CallerTurn, Clip, Phone, Script
 
-# A model's time to its first word, which the scripted receptionist is quicker than: a caller who
-# takes the turn back before the answer is heard needs some time to do so.
-_THINKING = {"TIPRING_LLM__RECEPTIONIST__DELAY": "0.6"}
-
 # Lower and a little slower than the agent, so that the two are told apart in the recording.
 _CALLER_PITCH = 0.93
 
@@ -73,15 +69,7 @@ def command(
     show = Silent() if as_json else Show(len(scripts), draw=bool(scenario))
     try:
         ok = asyncio.run(
-            _hold(
-                scripts,
-                config=ctx.find_object(Path),
-                out=out,
-                url=url,
-                calls=calls,
-                thinking=bool(scenario),
-                show=show,
-            )
+            _hold(scripts, config=ctx.find_object(Path), out=out, url=url, calls=calls, show=show)
         )
     except KeyboardInterrupt:
         ok = False
@@ -132,7 +120,6 @@ async def _hold(
     out: Path | None,
     url: str | None,
     calls: int,
-    thinking: bool,
     show: Show,
 ) -> bool:
     from tipring.cli.show import Held
@@ -151,9 +138,7 @@ async def _hold(
     async with contextlib.AsyncExitStack() as stack:
         token, control = os.environ.get("TWILIO_AUTH_TOKEN", ""), None
         if url is None:
-            environ = {} if not thinking else {**_THINKING, **os.environ}
-            if len(scripts) > 1:
-                environ["TIPRING_LIMITS__MAX_CALLS"] = str(len(scripts))
+            environ = {"TIPRING_LIMITS__MAX_CALLS": str(len(scripts))} if len(scripts) > 1 else {}
             arguments = ["--out", str(out)] if out else []
             show.starting()
             host = await stack.enter_async_context(
