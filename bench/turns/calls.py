@@ -188,7 +188,7 @@ def _sound(path: Path) -> Samples:
     mono = samples[:, 0]  # of a recording with both sides, the caller is the first channel
     if rate != RATE:
         mono = soxr.resample(mono, rate, RATE)
-    return np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.round(mono * 32768), -32768, 32767), dtype=np.int16)
 
 
 def _anchor(one: dict[str, Any], audio: Samples) -> Anchor:

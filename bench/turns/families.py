@@ -151,7 +151,7 @@ class Draft:
     def data(self) -> tuple[dict[str, Any], Samples]:
         """What stands in call.json, and the audio."""
         audio = np.concatenate(self.audio) if self.audio else np.zeros(160, np.int16)
-        call = {
+        call: dict[str, Any] = {
             "id": self.id,
             "family": self.family,
             "channel": self.channel,

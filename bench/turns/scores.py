@@ -83,7 +83,7 @@ def utterances(samples: Samples, bridged: float = BRIDGED) -> list[Heard]:
     loud = np.flatnonzero(np.sqrt(np.mean(blocks * blocks, axis=1)) > AUDIBLE)
     out: list[Heard] = []
     for block in loud:
-        begin, end = block / 100, (block + 1) / 100
+        begin, end = int(block) / 100, (int(block) + 1) / 100
         if out and begin - out[-1].end < bridged:
             out[-1] = Heard(begin=out[-1].begin, end=end)
         else:

@@ -75,7 +75,7 @@ async def serve(app: App, desk: Desk) -> None:
 
     sock = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        Introductions(app, desk),  # type: ignore[arg-type]
+        Introductions(app, desk),
         log_config=None,
         access_log=False,
         lifespan="off",

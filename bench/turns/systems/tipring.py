@@ -8,10 +8,14 @@ import logging
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.turns import plugin
-from bench.turns.systems.door import SID, arguments, serve
+from bench.turns.systems.door import SID, App, Receive, Scope, Send, arguments, serve
 from bench.turns.truth import Desk
+
+if TYPE_CHECKING:
+    from tipring.host import Host
 
 TURN = {"smart": "smart", "vad": "vad", "flux": "bench_flux"}
 
@@ -47,7 +51,6 @@ async def main() -> None:
         from tipring import config
         from tipring.host import Host
         from tipring.selection import Selection
-        from tipring.server import audio_app
 
         class OneGreetingACall(Host):
             """A host whose greeting is the call's."""
@@ -68,29 +71,32 @@ async def main() -> None:
 
             async with FluxOfTheTruth(desk) as flux:
                 plugin.FLUX.append(flux.url)
-                await _answer(host, desk, audio_app)
+                await _answer(host, desk)
         else:
-            await _answer(host, desk, audio_app)
+            await _answer(host, desk)
 
 
-async def _answer(host, desk, audio_app) -> None:  # type: ignore[no-untyped-def]
+async def _answer(host: Host, desk: Desk) -> None:
     await host.load()
     for problem in host.problems:
         print(f"{problem.where}: {problem.what}", file=sys.stderr)
-    await serve(_Local(audio_app, host), desk)
+    await serve(_Local(host), desk)
     await host.close(within=1.0)
 
 
 class _Local:
     """Makes the app when the first request says at which address it is reached."""
 
-    def __init__(self, make, host) -> None:  # type: ignore[no-untyped-def]
-        self._make, self._host, self._app = make, host, None
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._app: App | None = None
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is None:
+            from tipring.server import audio_app
+
             name, port = scope["server"]
-            self._app = self._make(self._host, None, f"http://{name}:{port}")
+            self._app = audio_app(self._host, None, f"http://{name}:{port}")
         await self._app(scope, receive, send)
 
 
