@@ -29,10 +29,12 @@ tts = "hibari"
 [llm.claude]
 plugin = "gateway"
 account = "00000000000000000000000000000000"
+gateway = "none"
 model = "anthropic/claude-haiku-4-5-20251001"
 [llm.gpt]
 plugin = "gateway"
 account = "00000000000000000000000000000000"
+gateway = "none"
 model = "openai/gpt-4.1-mini"
 """,
     "cloud, silence": """
@@ -44,6 +46,7 @@ tts = "hibari"
 [llm.claude]
 plugin = "gateway"
 account = "00000000000000000000000000000000"
+gateway = "none"
 model = "anthropic/claude-haiku-4-5-20251001"
 """,
 }
@@ -82,15 +85,18 @@ async def start(folder: Path, *, times: int, core: int | None) -> list[dict[str,
 
 
 def _ready(toml: Path, core: int | None) -> float:
-    began = time.monotonic()
-    process = _serve(toml, core, subprocess.DEVNULL)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    took = time.monotonic() - began
-    process.terminate()
-    process.communicate()
-    if b"ready" not in line:
-        raise ConnectionError(f"tipring serve did not become ready with {toml.name}")
+    with open(toml.with_suffix(".errors"), "w+b") as errors:
+        began = time.monotonic()
+        process = _serve(toml, core, errors)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        took = time.monotonic() - began
+        process.terminate()
+        process.communicate()
+        if b"ready" not in line:
+            errors.seek(0)
+            why = errors.read().decode(errors="replace")
+            raise ConnectionError(f"tipring serve was not ready with {toml.name}: {why}")
     return took
 
 
