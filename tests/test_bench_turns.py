@@ -145,7 +145,13 @@ def voice(tmp_path: Path) -> Voice:
     return Voice(tmp_path)
 
 
-def scored(voice: Voice, call: Call, *heard: tuple[float, Samples], used: Any = ()) -> Marks:
+def scored(
+    voice: Voice,
+    call: Call,
+    *heard: tuple[float, Samples],
+    used: Any = (),
+    cleared: float | None = None,
+) -> Marks:
     """A take in which the whole audio was on the line from the begin."""
     sound = quiet(20.0)
     for at, samples in heard:
@@ -157,6 +163,7 @@ def scored(voice: Voice, call: Call, *heard: tuple[float, Samples], used: Any = 
         heard=sound,
         sent=quiet(20.0),
         used=list(used),
+        clears=[] if cleared is None else [(cleared, 1.0)],
     )
     return mark(take, voice)
 
@@ -213,12 +220,22 @@ def test_an_agent_that_comes_back_to_the_end_of_its_line_has_resumed(voice: Voic
     murmur = a_turn(2.0, 2.4, type="backchannel")
     call = a_call(murmur, agent=(LINE,))
     whole, stop = voice.say(LINE), round(1.5 * RATE)
-    back = scored(voice, call, (1.0, whole[:stop]), (3.4, whole[stop:]))
+    back = scored(voice, call, (1.0, whole[:stop]), (3.4, whole[stop:]), cleared=2.5)
     assert back.values("resume after a false stop") == [1.0]
-    other = scored(voice, call, (1.0, whole[:stop]), (3.4, voice_of(2.0)))
+    other = scored(voice, call, (1.0, whole[:stop]), (3.4, voice_of(2.0)), cleared=2.5)
     assert other.values("resume after a false stop") == [0.0]
     late = scored(voice, call, (1.0, whole[:stop]), (5.5, whole[stop:]))
     assert late.values("resume after a false stop") == [0.0]
+
+
+def test_a_gap_that_the_agent_did_not_ask_for_is_no_stop(voice: Voice) -> None:
+    murmur = a_turn(2.0, 2.4, type="backchannel")
+    call = a_call(murmur, agent=(LINE,))
+    whole, gap = voice.say(LINE), round(1.5 * RATE)
+    stuttered = scored(voice, call, (1.0, whole[:gap]), (3.1, whole[gap:]))
+    paused = scored(voice, call, (1.0, whole[:gap]), (3.6, whole[gap:]))
+    assert stuttered.values("false stop: backchannel") == [0.0]
+    assert paused.values("false stop: backchannel") == [1.0]
 
 
 def test_a_line_that_was_over_when_the_murmur_came_is_not_scored(voice: Voice) -> None:

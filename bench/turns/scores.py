@@ -31,6 +31,12 @@ EARLY = 0.1
 MISSED = 3.0
 YIELDED = 1.0
 FALSE_STOP = 1.0
+CLEARED = 0.5
+"""Seconds between a clear and the silence that it made."""
+
+PAUSED = 1.0
+"""Seconds of silence that count as a stop though nothing was cleared."""
+
 RESUMED = 1.5
 SHORT = 1.2
 LONGEST_HOLD = 5.0
@@ -297,6 +303,11 @@ def _overlay(
         and not any(h.end < later.begin <= h.end + 0.45 for later in fine)
     ]  # fmt: skip
     stopped = bool(stops) and not (came_to_its_end and stops[0] >= one.end - 0.02)
+    if stopped:
+        # A gap that the agent did not ask for, on a machine that could not keep up, is no stop.
+        back = [later.begin for later in fine if later.begin > stops[0]]
+        told = any(abs(at - stops[0]) < CLEARED for at, _ in take.clears)
+        stopped = told or not back or back[0] - stops[0] >= PAUSED
     yield Finding(
         figure=f"false stop: {event.type}",
         value=float(stopped),
