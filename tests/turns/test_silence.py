@@ -12,7 +12,9 @@ from tipring.turns.silence import DeadAir, Remedy
 from tests.fast_loop import run_fast
 
 
-async def remedies(*script: tuple[float, str], until: float) -> list[tuple[float, str]]:
+async def remedies(
+    *script: tuple[float, str], until: float, unplayed: bool = False
+) -> list[tuple[float, str]]:
     """What is done about the silence around these events, which nobody else breaks."""
     loop = asyncio.get_running_loop()
     journal, floor = Journal(clock=loop.time), Floor()
@@ -30,6 +32,7 @@ async def remedies(*script: tuple[float, str], until: float) -> list[tuple[float
             name != "agent.stopped"
         )
         floor.answer_owed = floor.answer_owed and not floor.agent_audible
+        floor.unplayed = unplayed and name != "mark.played"
         journal.note(name)
     await asyncio.sleep(until - loop.time())
     watching.cancel()
@@ -56,3 +59,15 @@ def test_a_tool_that_came_back_leaves_the_answer_to_the_agent() -> None:
     script = [(1.0, "turn.committed"), (1.5, "tool.called"), (2.5, "tool.done")]
     done = run_fast(remedies(*script, until=12.0))
     assert done == [(6.5, "filler"), (10.5, "ask again")]
+
+
+def test_the_callers_silence_begins_when_the_phone_has_played_the_last_word() -> None:
+    script = [(1.0, "agent.started"), (2.0, "agent.stopped"), (3.5, "mark.played")]
+    done = run_fast(remedies(*script, until=10.0, unplayed=True))
+    assert done == [(9.5, "nudge")]
+
+
+def test_a_phone_that_confirms_nothing_is_not_waited_for_for_ever() -> None:
+    script = [(1.0, "agent.started"), (2.0, "agent.stopped")]
+    done = run_fast(remedies(*script, until=14.0, unplayed=True))
+    assert done == [(13.0, "nudge")]
