@@ -229,11 +229,18 @@ async def test_what_is_no_call_at_all_is_refused(world: World) -> None:
 
 
 async def test_a_host_takes_no_more_calls_than_it_may(world: World) -> None:
-    for _ in range(CALLS):
-        await world.given(ttl=2)
+    calls = [await world.given() for _ in range(CALLS)]
     answer = await world.init(new_call())
     assert (answer.status_code, answer.json()["error"]) == (409, "this host has another call")
-    await world.given(ttl=0.5)  # when one of them has not come in its time
+    for call in calls:
+        async with line(world, call):
+            pass
+    await world.given(ttl=0.1)  # they are over
+
+
+async def test_a_call_whose_stream_never_came_makes_room(world: World) -> None:
+    for _ in range(CALLS + 1):
+        await world.given(ttl=0.1)
 
 
 async def test_a_stream_needs_the_token_of_its_call(world: World) -> None:
