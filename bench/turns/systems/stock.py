@@ -23,6 +23,8 @@ async def main() -> None:
     logger.add(sys.stderr, level="ERROR")
     desk = await asyncio.to_thread(Desk.open, given.calls)
     await asyncio.to_thread(_import)
+    if given.track == 2:
+        await asyncio.to_thread(_load_embedded)
     app = FastAPI(openapi_url=None)
 
     @app.post("/voice")
@@ -45,6 +47,17 @@ def _import() -> None:
     import pipecat.transports.websocket.fastapi  # noqa: F401
 
     import bench.turns.pipecat_stubs  # noqa: F401
+
+
+def _load_embedded() -> None:
+    """Load the models, as the host does before it answers."""
+    from tipring.providers import Call
+    from tipring_stt_moonshine import MoonshineSettings
+    from tipring_stt_moonshine.decoder import shared_decoder
+    from tipring_tts_hibari import HibariSettings, build
+
+    shared_decoder(MoonshineSettings().threads)
+    build(HibariSettings(), Call(id="rehearsal"))
 
 
 def _ears(desk: Desk, sid: str, track: int) -> Any:
