@@ -145,7 +145,7 @@ async def test_each_providers_mistake_is_told_apart_with_its_mend(tmp_path: Path
         ("turn.flux", "Deepgram cannot be reached at 127.0.0.1:9", address),
         (
             "llm.gateway",
-            "anthropic/claude-haiku-4-5-20251001: the connection to 127.0.0.1 failed",
+            "anthropic/claude-haiku-4-5-20251001: the connection to 127.0.0.1:9 failed",
             f"look at the network, and whether {NOBODY}/v1/{ACCOUNT}/{GATEWAY}/anthropic is right",
         ),
         (
