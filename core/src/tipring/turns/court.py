@@ -32,13 +32,13 @@ from pipecat.frames.frames import (
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
-from pipecat.utils.time import time_now_iso8601
 
 from tipring.journal import Event, Journal
 from tipring.providers import TurnPlan, Usage
 from tipring.sections import Turns
 from tipring.turns.ahead import Ahead
 from tipring.turns.detector import Detector
+from tipring.turns.ending import Ending
 from tipring.turns.floor import Committed, Floor
 from tipring.turns.judge import Judge, Verdict
 from tipring.turns.said import Said
@@ -104,9 +104,7 @@ class Court(BaseUserTurnStopStrategy):
         self._held_because: str | None = None
         self._ahead = Ahead(self, journal, spent)
         self._failed = False
-        # What Pipecat's controller believes; it refuses to end a turn while it hears the caller.
-        self._controller_hears = False
-        self._end_frame: ProposedUserStoppedSpeakingFrame | None = None
+        self._ending = Ending(push=self._push, finalize=self._finalize)
         self._timers = Timers(self.create_task)
         self._judge = Judge(
             words=words,
@@ -198,10 +196,7 @@ class Court(BaseUserTurnStopStrategy):
         if isinstance(frame, InputAudioRawFrame):
             self._detector.hear(frame)
             return ProcessFrameResult.CONTINUE
-        if frame is self._end_frame:
-            self._controller_hears = False
-            self._end_frame = None
-            await self._finalize()
+        if await self._ending.goes_on(frame):
             return ProcessFrameResult.CONTINUE
         match frame:
             case VADUserStartedSpeakingFrame():
@@ -226,7 +221,7 @@ class Court(BaseUserTurnStopStrategy):
     # -- what the caller does --------------------------------------------------------------------
 
     async def _caller_speaks(self) -> None:
-        self._floor.caller_speaking = self._controller_hears = self._voiced = True
+        self._floor.caller_speaking = self._ending.controller_hears = self._voiced = True
         self._floor.committed = None
         self._late = False
         self._arm()
@@ -239,7 +234,7 @@ class Court(BaseUserTurnStopStrategy):
     async def _caller_silent(self, ago: float) -> None:
         if self._floor.caller_speaking:  # a transcriber notices it after the voice detector
             self._silent_since = self._now() - ago
-        self._floor.caller_speaking = self._controller_hears = False
+        self._floor.caller_speaking = self._ending.controller_hears = False
         self._timers.stop("wordless")
         self._expect_detector()
         await self._consider()
@@ -356,20 +351,7 @@ class Court(BaseUserTurnStopStrategy):
     async def _commit(self, why: str) -> None:
         guess = self._said.guess
         self._decide(why)
-        await self._end(guess)
-
-    async def _end(self, guess: str = "") -> None:
-        if not self._controller_hears and not guess:
-            await self._finalize()
-            return
-        if guess:
-            await self._push(
-                TranscriptionFrame(guess, "caller", time_now_iso8601(), finalized=True)
-            )
-        # The controller must see the speech end before it will end the turn, and the aggregator the
-        # words that were not final. The frame comes back here behind both.
-        self._end_frame = ProposedUserStoppedSpeakingFrame()
-        await self._push(self._end_frame)
+        await self._ending.begin(guess)
 
     async def drop(self) -> None:
         """The turn stopped the agent for nothing: end it without an answer."""
@@ -380,7 +362,7 @@ class Court(BaseUserTurnStopStrategy):
         self._said.begin("")
         self._floor.answer_owed = True  # the agent has not said all yet
         await self._ahead.withdraw("the turn was dropped")
-        await self._end()
+        await self._ending.begin()
 
     async def reconsider(self) -> None:
         """Whether the turn counts is no longer in doubt."""
@@ -396,7 +378,7 @@ class Court(BaseUserTurnStopStrategy):
         self._floor.committed = Committed(
             at=self._now(),
             guessed=spoken(self._said.guess),
-            silent=self._voiced and not self._controller_hears,
+            silent=self._voiced and not self._ending.controller_hears,
         )
         self._said.guess = ""
         self._journal.note(
