@@ -36,11 +36,13 @@ def phone_vad() -> VADAnalyzer:
     It has two regimes. While the agent waits it is lenient, so that a short or quiet "yes" counts;
     while the agent speaks it is strict, so that the agent's echo and the caller's room do not. Set
     ``agent_speaking`` to choose. Pipecat's default volume floor of 0.6 misses quiet callers
-    altogether: "yeah" at -40 dBFS never triggers it.
+    altogether: "yeah" at -40 dBFS never triggers it. In both regimes a voice that is further away
+    than the caller is the room's (:class:`~tipring.turns.room.Room`).
     """
     from pipecat.audio.vad.silero import SileroVADAnalyzer
     from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams, VADState
 
+    from tipring.turns.room import Room
     from tipring.turns.windows import Memory, windows
 
     session, threads = _model()
@@ -58,6 +60,7 @@ def phone_vad() -> VADAnalyzer:
             self._windows_since_reset = 0
             self._low_confidence_windows = 0
             self._sure = 0.0
+            self._room: Room | None = None
             self._loudness_known = False
 
         @property
@@ -87,7 +90,10 @@ def phone_vad() -> VADAnalyzer:
 
         def voice_confidence(self, buffer: bytes) -> float:
             self._maybe_reset_model(self._sure)
-            return self._sure
+            if self._room is None:
+                self._room = Room(self.num_frames_required() / self.sample_rate)
+            voice = self._sure >= self._params.confidence
+            return self._sure if self._room.near(buffer, voice=voice) else 0.0
 
         def _get_smoothed_volume(self, audio: bytes) -> float:
             # Loudness is half as dear as the model; where no volume is too low, nobody looks.

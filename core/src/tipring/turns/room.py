@@ -1,0 +1,75 @@
+"""How loud the caller is, and how loud the room they call from.
+
+Silero hears every voice, and in a café or beside a television there is always one: with babble
+15 dB under the caller it reported a voice for 82 % of the caller's pauses, so no pause was ever
+heard to begin. What the ear goes by is loudness: the caller is nearer to the phone than the room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+_MEMORY = 8.0
+"""Seconds of sound whose middle level is taken for the room's. Between two sentences a caller is
+silent for long enough, and where they are not, the distance to their own voice holds."""
+_OVER_ROOM = 8.0
+"""dB by which a voice is over the room, to be the caller's."""
+_UNDER_CALLER = 12.0
+"""dB under the caller's own loudest at which a voice is still theirs, whatever the room is like:
+the last syllable of a sentence is about 10 dB quieter than the first ones."""
+_FORGETS = 0.5
+"""dB a second by which the loudest is forgotten, for a caller who puts the phone further away."""
+_RISE = 0.3
+"""Share of the way to a louder voice in one window, so that a click is not the caller."""
+_FALL = 0.4
+"""Share of the way down in one window: between two syllables a voice is not gone."""
+_SILENT = -100.0
+"""dB under full scale of digital silence."""
+_UNKNOWN = -60.0
+"""dB of a caller who was not heard yet. No voice is too quiet then."""
+
+
+class Room:
+    """The levels of one call, told window by window.
+
+    Args:
+        window: Seconds in a window.
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._levels: deque[float] = deque(maxlen=round(_MEMORY / window))
+        self._every = max(1, round(0.25 / window))
+        self._windows = 0
+        self._power = 0.0
+        self._room = _SILENT
+        self._caller = _UNKNOWN
+
+    def near(self, sound: bytes, *, voice: bool) -> bool:
+        """Whether what is heard is as near as the caller.
+
+        Args:
+            sound: The next window, PCM16 mono at any rate.
+            voice: Whether it sounds like somebody's voice at all.
+        """
+        samples = np.frombuffer(sound, np.int16).astype(np.float32)
+        power = float(np.mean(samples * samples)) / 32768**2 if len(samples) else 0.0
+        self._power = max(power, self._power + (power - self._power) * _FALL)
+        level, smooth = _decibels(power), _decibels(self._power)
+
+        self._levels.append(level)
+        self._windows += 1
+        if self._windows % self._every == 0 and self._windows * self._window >= 1.0:
+            self._room = float(np.median(self._levels))
+        if voice and level > self._caller:
+            self._caller += (level - self._caller) * _RISE
+        else:
+            self._caller -= _FORGETS * self._window
+        return smooth > min(self._room + _OVER_ROOM, self._caller - _UNDER_CALLER)
+
+
+def _decibels(power: float) -> float:
+    return 10 * math.log10(power + 1e-10)
