@@ -603,20 +603,21 @@ async def test_a_rendering_that_a_moment_may_mend_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "sentence", "requests"),
+    ("changes", "sentence", "fix", "requests"),
     [
-        ({"api_key": SecretStr("wrong")}, "does not know this key", 1),
-        ({"voice": "nobody"}, "no voice 'nobody'", 1),
-        ({"model": "eleven_unknown"}, "cannot speak with the model 'eleven_unknown'", 1),
-        ({"base_url": "http://127.0.0.1:1"}, "could not be reached", 0),
+        ({"api_key": SecretStr("wrong")}, "does not know this key", "ELEVENLABS_API_KEY", 1),
+        ({"voice": "nobody"}, "no voice 'nobody'", "choose another", 1),
+        ({"model": "eleven_unknown"}, "cannot speak with the model 'eleven_unknown'", "model", 1),
+        ({"base_url": "http://127.0.0.1:1"}, "could not be reached", "base_url", 0),
     ],
 )
-async def test_a_rendering_that_is_refused_says_why(
-    changes: dict[str, Any], sentence: str, requests: int
+async def test_a_rendering_that_is_refused_says_why_and_what_mends_it(
+    changes: dict[str, Any], sentence: str, fix: str, requests: int
 ) -> None:
     async with ElevenLabs() as emulator:
-        with pytest.raises(PluginError, match=sentence):
+        with pytest.raises(PluginError, match=sentence) as told:
             await asyncio.to_thread(render, settings_for(emulator, **changes), CALL, ONE)
+        assert fix in told.value.fix and told.value.fix not in told.value.what
         assert len(emulator.said("speech")) == requests
 
 

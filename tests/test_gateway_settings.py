@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -12,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tipring_llm_gateway
 from pydantic import SecretStr, ValidationError
 from tipring.errors import PluginError
+from tipring.plugins import Plugins
+from tipring.providers import Llm
 from tipring_llm_gateway import build, clients, online, register_llm
 from tipring_llm_gateway.settings import GatewaySettings
 
@@ -178,3 +183,11 @@ def test_it_is_offered_under_its_name() -> None:
     (offered,) = register_llm()
     assert offered.name == "gateway"
     assert offered.settings is GatewaySettings
+
+
+def test_the_plugin_is_loaded_the_same_after_all_its_modules_were_imported() -> None:
+    for module in pkgutil.iter_modules(tipring_llm_gateway.__path__, "tipring_llm_gateway."):
+        importlib.import_module(module.name)
+    declared = Plugins.discover().load("llm", "gateway")
+    assert isinstance(declared, Llm)
+    assert (declared.online, declared.build) == (online, build)

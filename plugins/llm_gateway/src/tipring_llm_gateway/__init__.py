@@ -38,7 +38,7 @@ def online(settings: GatewaySettings) -> list[str]:
     Args:
         settings: One rung's settings.
     """
-    from tipring_llm_gateway.online import problems
+    from tipring_llm_gateway.check import problems
 
     return problems(settings)
 

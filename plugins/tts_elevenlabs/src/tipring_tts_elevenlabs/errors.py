@@ -15,14 +15,21 @@ class Refusal:
     """Something ElevenLabs will not do.
 
     Attributes:
-        what: What it is, a sentence.
+        what: What it is, a sentence without its full stop.
+        fix: What mends it; empty when there is nothing to do but ask again.
         kind: Pipecat's name for the category: ``quota``, ``authentication``, …
         lasting: Whether asking again can never help.
     """
 
     what: str
+    fix: str = ""
     kind: str = "unknown"
     lasting: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """What it is and what mends it, in one."""
+        return f"{self.what}: {self.fix}." if self.fix else f"{self.what}."
 
 
 def explain(code: object, settings: ElevenLabsSettings, *, status: int = 0) -> Refusal:
@@ -38,56 +45,60 @@ def explain(code: object, settings: ElevenLabsSettings, *, status: int = 0) -> R
     word = code if isinstance(code, str) and re.fullmatch(r"[\w+.-]{1,60}", code) else ""
     if word == "quota_exceeded" or status == 402:
         return Refusal(
-            what="The ElevenLabs quota is used up: raise the plan, or wait for its next month.",
+            what="The ElevenLabs quota is used up",
+            fix="raise the plan, or wait for its next month",
             kind="quota",
             lasting=True,
         )
     if word == "detected_unusual_activity":
         return Refusal(
-            what="ElevenLabs has blocked this account for unusual activity: ask its support.",
+            what="ElevenLabs has blocked this account for unusual activity",
+            fix="ask its support",
             kind="authorization",
             lasting=True,
         )
     if word in ("voice_not_found", "voice_id_does_not_exist") or (status == 404 and not word):
         return Refusal(
-            what=f"ElevenLabs has no voice {settings.voice!r}: choose another in [tts.elevenlabs]"
-            " voice.",
+            what=f"ElevenLabs has no voice {settings.voice!r}",
+            fix="choose another in [tts.elevenlabs] voice",
             kind="invalid_request",
             lasting=True,
         )
     if word in ("model_not_found", "model_can_not_do_text_to_speech"):
         return Refusal(
-            what=f"ElevenLabs cannot speak with the model {settings.model!r}: choose another in"
-            " [tts.elevenlabs] model.",
+            what=f"ElevenLabs cannot speak with the model {settings.model!r}",
+            fix="choose another in [tts.elevenlabs] model",
             kind="invalid_request",
             lasting=True,
         )
     if word == "missing_permissions" or status == 403:
         return Refusal(
-            what="The ElevenLabs key may not do this: give it the text to speech permission"
-            + (f" ({word})." if word else "."),
+            what="The ElevenLabs key may not do this" + (f" ({word})" if word else ""),
+            fix="give it the text to speech permission",
             kind="authorization",
             lasting=True,
         )
     if word == "invalid_api_key" or status == 401:
         return Refusal(
-            what="ElevenLabs does not know this key. Set ELEVENLABS_API_KEY to a valid one.",
+            what="ElevenLabs does not know this key",
+            fix="set ELEVENLABS_API_KEY to a valid one",
             kind="authentication",
             lasting=True,
         )
     if status == 429:
         return Refusal(
-            what="ElevenLabs has too much to do for this account just now (429): raise the plan's"
-            " concurrency, or take fewer calls.",
+            what="ElevenLabs has too much to do for this account just now (429)",
+            fix="raise the plan's concurrency, or take fewer calls",
             kind="rate_limit",
         )
     if word == "input_timeout_exceeded":
-        return Refusal(what="ElevenLabs closed the voice after a long wait for text.")
+        return Refusal(what="ElevenLabs closed the voice after a long wait for text")
     if word == "max_active_conversations":
-        return Refusal(what="ElevenLabs counts too many open voices on this socket.")
+        return Refusal(what="ElevenLabs counts too many open voices on this socket")
     told = " ".join(part for part in (str(status) if status else "", word) if part)
     return Refusal(
-        what=f"ElevenLabs refused{f' ({told})' if told else ''}.",
+        what=f"ElevenLabs refused{f' ({told})' if told else ''}",
+        fix="try again in a minute, and ask its support if it stays" if status else "",
         kind="server" if status >= 500 else "unknown",
         lasting=400 <= status < 500,
     )

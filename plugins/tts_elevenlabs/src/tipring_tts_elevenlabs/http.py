@@ -69,7 +69,7 @@ def speak(settings: ElevenLabsSettings, call: Call, text: str) -> bytes:
             pcm = _patiently(lambda: once(client))
     except ApiError as error:
         refusal = explain(status_of(error.body), settings, status=error.status_code or 0)
-        raise PluginError("tts.elevenlabs", refusal.what) from None
+        raise PluginError("tts.elevenlabs", refusal.what, refusal.fix) from None
     except (httpx.HTTPError, OSError) as error:
         raise PluginError(
             "tts.elevenlabs",
@@ -77,7 +77,11 @@ def speak(settings: ElevenLabsSettings, call: Call, text: str) -> bytes:
             "check the network and [tts.elevenlabs] base_url",
         ) from None
     if not pcm:
-        raise PluginError("tts.elevenlabs", "ElevenLabs rendered no audio for a phrase")
+        raise PluginError(
+            "tts.elevenlabs",
+            "ElevenLabs rendered no audio for a phrase",
+            "look whether [tts.elevenlabs] voice and model can say it",
+        )
     # A stream that was cut in the middle of a sample would shift everything after it.
     return pcm[: len(pcm) // 2 * 2]
 
@@ -103,7 +107,7 @@ def _found(client: ElevenLabs, settings: ElevenLabsSettings) -> list[str]:
         1
     ] != "missing_permissions":
         # Nothing else can be asked with a key that does not work.
-        return [explain(refused[1], settings, status=refused[0]).what]
+        return [explain(refused[1], settings, status=refused[0]).sentence]
     found = []
     if refused := _asked(lambda: client.voices.get(settings.voice, request_options=_ONCE)):
         status, word = refused
@@ -114,7 +118,7 @@ def _found(client: ElevenLabs, settings: ElevenLabsSettings) -> list[str]:
             )
         else:
             unknown = "voice_not_found" if status in (400, 404, 422) else word
-            found.append(explain(unknown, settings, status=status).what)
+            found.append(explain(unknown, settings, status=status).sentence)
     models: list[Any] = []
     if refused := _asked(lambda: models.extend(client.models.list(request_options=_ONCE))):
         if refused[1] == "missing_permissions":
@@ -123,12 +127,12 @@ def _found(client: ElevenLabs, settings: ElevenLabsSettings) -> list[str]:
                 " permission models_read."
             )
         else:
-            found.append(explain(refused[1], settings, status=refused[0]).what)
+            found.append(explain(refused[1], settings, status=refused[0]).sentence)
     else:
         speaking = sorted(m.model_id for m in models if m.can_do_text_to_speech)
         if settings.model not in speaking:
             found.append(
-                explain("model_not_found", settings).what + f" It has {', '.join(speaking)}."
+                explain("model_not_found", settings).sentence + f" It has {', '.join(speaking)}."
             )
     return found
 

@@ -191,9 +191,9 @@ class Line(ElevenLabsTTSService):
             log.debug("a message met a closed ElevenLabs socket")
 
     async def _report(self, refusal: Refusal) -> None:
-        await self._call_event_handler("on_connection_error", refusal.what)
+        await self._call_event_handler("on_connection_error", refusal.sentence)
         await self.push_error(
-            refusal.what,
+            refusal.sentence,
             category=ErrorCategory(refusal.kind),
             force_treat_as_permanent=refusal.lasting,
         )
@@ -218,7 +218,7 @@ def _refused(error: Exception, settings: ElevenLabsSettings) -> Refusal:
             word = ""
         return explain(word, settings, status=error.response.status_code)
     return Refusal(
-        what=f"ElevenLabs could not be reached at {settings.url} ({type(error).__name__}):"
-        " check the network and [tts.elevenlabs] url.",
+        what=f"ElevenLabs could not be reached at {settings.url} ({type(error).__name__})",
+        fix="check the network and [tts.elevenlabs] url",
         kind="connectivity",
     )

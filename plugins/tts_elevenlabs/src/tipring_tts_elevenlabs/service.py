@@ -75,7 +75,7 @@ class SteadyElevenLabs(Line):
             if self.is_usable:
                 await self._report(
                     Refusal(
-                        what="ElevenLabs could not be reached in time: a sentence was not spoken.",
+                        what="ElevenLabs could not be reached in time: a sentence was not spoken",
                         kind="connectivity",
                     )
                 )
@@ -166,7 +166,7 @@ class SteadyElevenLabs(Line):
         await self._report(
             Refusal(
                 what="ElevenLabs dropped one socket after the other: its voice is given up for"
-                " this call.",
+                " this call",
                 kind="connectivity",
                 lasting=True,
             )
@@ -270,8 +270,8 @@ class SteadyElevenLabs(Line):
         sentences = "a sentence was" if unsaid == 1 else f"{unsaid} sentences were"
         await self._report(
             Refusal(
-                what=f"ElevenLabs sent no audio: {sentences} not heard to the end."
-                + (f" It was silent {_SILENT_CONTEXTS} times running." if dead else ""),
+                what=f"ElevenLabs sent no audio: {sentences} not heard to the end"
+                + (f". It was silent {_SILENT_CONTEXTS} times running" if dead else ""),
                 kind="server",
                 lasting=dead,
             )
