@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tipring.turns.expecting import Expecting, questions_for
-from tipring.turns.words import base_language, spoken, words_for
+from tipring.turns.words import Unfinished, base_language, spoken, words_for
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_number_said_digit_by_digit_has_just_these_digits(number: str) -> None
         ("en", "spelling", "S-M-I-T-H", False),
         ("en", "spelling", "It is Smith.", None),
         ("en", "address", "Twelve", False),
-        ("en", "address", "12 Main Street", None),
+        ("en", "address", "12 Main Street", False),
         ("en", "address", "12 Main Street, Springfield, 62704", None),
         ("en", "date", "Tuesday", None),
         ("en", "date", "March", False),
@@ -119,7 +119,9 @@ def test_every_phrase_of_a_list_is_what_the_list_says(language: str) -> None:
         assert words.is_backchannel(" ".join(phrase))
         assert words.is_opener(" ".join(phrase))
     for word in words.unfinished:
-        assert words.unfinished_because(f"so {word}.", punctuates=False) == "trailing word"
+        assert words.unfinished_because(f"so {word}.", punctuates=False) is Unfinished.BEGUN
+        whole = f"a b c d {word}."
+        assert words.unfinished_because(whole, punctuates=False) is Unfinished.TRAILING
     for filler in words.fillers:
         assert not words.has_content(filler)
 

@@ -78,6 +78,12 @@ class Turns(Settings):
     """The rules of who may speak. All times are seconds."""
 
     hold: float = Field(1.8, ge=0, le=10, description="How long unfinished words are waited on.")
+    begun: float = Field(
+        2.6, ge=0, le=10, description='The same for a sentence that has only begun: "Can I get a".'
+    )
+    unmarked: float = Field(
+        1.5, ge=0, le=10, description="The same where only the full stop is missing."
+    )
     speculate: bool = Field(
         True, description="Whether the model may start while a turn is held, unheard until it ends."
     )
@@ -106,6 +112,9 @@ class Turns(Settings):
     )
     spelling: float = Field(
         2.0, ge=0, le=15, description="How long a pause between letters, or parts of a date, may."
+    )
+    address: float = Field(
+        1.4, ge=0, le=15, description="How long a pause between the parts of an address may."
     )
 
 

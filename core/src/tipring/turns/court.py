@@ -47,6 +47,8 @@ from tipring.turns.words import Words, spoken
 
 # A voice without a new word for this long is a room, not a caller.
 _WORDLESS = 3.0
+# Nor, for this long, behind words that were final: a transcriber that is behind tells interim ones.
+_WORDLESS_FINAL = 2.0
 # A transcriber's words come this late at the most after the voice that spoke them.
 _LAG = 1.0
 # Seconds after which a held turn is answered ahead: words that come in a burst ask once.
@@ -229,7 +231,7 @@ class Court(BaseUserTurnStopStrategy):
             self._proposed_by = None  # it was about the noise before
         await self._resume()
         if self._open and not self._decided:
-            self._timers.start("wordless", _WORDLESS, self._on_wordless)
+            self._expect_words()
 
     async def _caller_silent(self, ago: float) -> None:
         if self._floor.caller_speaking:  # a transcriber notices it after the voice detector
@@ -258,11 +260,16 @@ class Court(BaseUserTurnStopStrategy):
         if self._decided:
             return
         if self._floor.caller_speaking:
-            self._timers.start("wordless", _WORDLESS, self._on_wordless)
+            self._expect_words()
             return
         if self._unheard():
             self._silent_since = self._now()
         self._expect_detector()
+
+    def _expect_words(self) -> None:
+        """From here a voice has so long to say something new."""
+        patience = _WORDLESS if self._said.interim or not self._said.text else _WORDLESS_FINAL
+        self._timers.start("wordless", patience, self._on_wordless)
 
     def _unheard(self) -> bool:
         """Whether words come from a voice too quiet for the voice detector.
@@ -438,7 +445,7 @@ class Court(BaseUserTurnStopStrategy):
     async def _on_wordless(self) -> None:
         """A voice is heard, but it says nothing new: a television, a street."""
         self._floor.caller_speaking = False
-        self._silent_since = self._now() - _WORDLESS
+        self._silent_since = self._now() - _WORDLESS_FINAL
         self._propose("words")
         self._said.take_guess()
         await self._consider()

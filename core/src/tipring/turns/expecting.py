@@ -29,10 +29,12 @@ class Pauses:
     Attributes:
         dictation: Inside a number: pauses of 2-3 s between its groups are usual.
         spelling: Between letters, and between the parts of a date.
+        address: Between the parts of an address: a street may be all there is, or a city follows.
     """
 
     dictation: float = 3.0
     spelling: float = 2.0
+    address: float = 1.4
 
 
 _USUAL = Pauses()
@@ -130,11 +132,17 @@ class Questions:
                 return self._number(kind, words, self.numbers.digits_in(words), digits, dictation)
             case "spelling":
                 if _is_letter(words[-1]):
-                    return Judgement(kind=kind, done=False, hold=spelling)
+                    # Nobody's name has two letters, but for those who said so at once.
+                    few = sum(len(word.replace("-", "")) for word in words if _is_letter(word)) < 3
+                    return Judgement(kind=kind, done=False, hold=dictation if few else spelling)
             case "address":
                 others = [word for word in words if not self.numbers.belongs(word)]
-                if self.numbers.belongs(words[-1]) and len(others) < 2:
+                number_last = self.numbers.belongs(words[-1])
+                if number_last and len(others) < 2:
                     return Judgement(kind=kind, done=False, hold=dictation, sure=True)
+                # Number and street; with another number behind them, the postcode, it is whole.
+                if not number_last and len(others) < len(words):
+                    return Judgement(kind=kind, done=False, hold=pauses.address)
             case "date":
                 # "may" alone is more likely the verb.
                 if words[-1] in self.months and not self.numbers.digits_in(words[-3:-1]):

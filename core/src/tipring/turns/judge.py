@@ -8,7 +8,7 @@ from tipring.journal import Event, Journal
 from tipring.sections import Turns
 from tipring.turns.expecting import Expecting, Pauses, questions_for
 from tipring.turns.said import Said
-from tipring.turns.words import Words
+from tipring.turns.words import Unfinished, Words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,12 @@ class Judge:
     ) -> None:
         self.punctuates = punctuates
         self._words = words
-        self._hold = rules.hold
-        pauses = Pauses(dictation=rules.dictation, spelling=rules.spelling)
+        self._holds = {
+            Unfinished.BEGUN: max(rules.hold, rules.begun),
+            Unfinished.TRAILING: rules.hold,
+            Unfinished.UNMARKED: min(rules.hold, rules.unmarked),
+        }
+        pauses = Pauses(dictation=rules.dictation, spelling=rules.spelling, address=rules.address)
         self._expecting = Expecting(questions_for(language), pauses)
         journal.subscribe(self._follow)
 
@@ -59,15 +63,17 @@ class Judge:
             instead: What is expected, when somebody knows better than the agent's words.
         """
         answer = self._expecting.judge(said.whole, instead=instead)
+        if answer and answer.done:
+            return Verdict(why=f"{answer.kind} given", waits=None, hold=0.0, given=True)
+        because = self._words.unfinished_because(said.text, punctuates=self.punctuates)
+        hold = self._holds[because] if because else 0.0
         if answer is None:
-            because = self._words.unfinished_because(said.text, punctuates=self.punctuates)
-            return Verdict(why="the words sound finished", waits=because, hold=self._hold)
-        if answer.done:
-            return Verdict(why=f"{answer.kind} given", waits=None, hold=self._hold, given=True)
+            waits = because.value if because else None
+            return Verdict(why="the words sound finished", waits=waits, hold=hold)
         return Verdict(
             why="",
             waits=f"expecting {answer.kind_with_article}",
-            hold=max(self._hold, answer.hold),
+            hold=max(hold, answer.hold),
             missing=answer.sure,
         )
 

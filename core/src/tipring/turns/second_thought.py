@@ -42,8 +42,8 @@ class SecondThought(FrameProcessor):
 
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._until is None:
-            self._until = loop.time() + _WORDS
+        # An interruption that comes meanwhile forgets it, for the next answer's sake.
+        until = self._until = self._until or loop.time() + _WORDS
         # The floor is a state that several rules write, and tells nobody when it changes.
-        while self._floor.caller_speaking and loop.time() < self._until:  # noqa: ASYNC110
+        while self._floor.caller_speaking and loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK)

@@ -7,6 +7,7 @@ import re
 import tomllib
 import unicodedata
 from dataclasses import dataclass
+from enum import Enum
 from importlib import resources
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -17,6 +18,18 @@ def spoken(text: str) -> tuple[str, ...]:
     """The words of a text, in lower case, without punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     return tuple(_WORD.findall(folded))
+
+
+_BEGUN = 4
+"""Words up to which a sentence that ends on none of its own has only begun: "Can I get a"."""
+
+
+class Unfinished(Enum):
+    """Why words sound unfinished, as it is told in the event of the hold."""
+
+    BEGUN = "only begun"
+    TRAILING = "trailing word"
+    UNMARKED = "no full stop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +54,7 @@ class Words:
     openers: frozenset[tuple[str, ...]]
     farewells: frozenset[tuple[str, ...]]
 
-    def unfinished_because(self, text: str, *, punctuates: bool) -> str | None:
+    def unfinished_because(self, text: str, *, punctuates: bool) -> Unfinished | None:
         """Why the text sounds unfinished, or None when it may be the end.
 
         Args:
@@ -51,10 +64,12 @@ class Words:
         words = spoken(text)
         if not words:
             return None
-        if words[-1] in self.unfinished or words[-1] in self.fillers:
-            return "trailing word"
+        if words[-1] in self.unfinished:
+            return Unfinished.BEGUN if len(words) <= _BEGUN else Unfinished.TRAILING
+        if words[-1] in self.fillers:
+            return Unfinished.TRAILING
         if punctuates and text.rstrip().rstrip("\"'”’)»")[-1:] not in _FULL_STOPS:
-            return "no full stop"
+            return Unfinished.UNMARKED
         return None
 
     def is_backchannel(self, text: str) -> bool:
