@@ -187,6 +187,10 @@ def _answers_wrong(stage: Stage) -> list[str]:
     ends = [*turns, Event(at=float("inf"), name="end")][1:]
     for turn, after in zip(turns, ends, strict=True):
         if turn.name != "turn.committed":
+            given_back = [e.at for e in stage.noted("agent.resumed") if e.at >= turn.at]
+            for at, text in said:
+                if turn.at < at < min([after.at, *given_back]):
+                    wrong.append(f"the caller had the floor at {at:.2f} s, when {text!r} began")
             continue
         if after.name == "turn.committed":
             wrong.append(f"committed twice at {turn.at:.2f} and {after.at:.2f} s")

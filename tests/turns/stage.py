@@ -133,8 +133,11 @@ class Mouth(FrameProcessor):
         left = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         if self._saying:
             began, text = self._saying
+            lasted = asyncio.get_running_loop().time() - began
+            if lasted < 1e-6:  # stopped in the instant in which it began
+                self.heard.remove(self._saying)
             words = text.split()
-            said = int((asyncio.get_running_loop().time() - began) / SENTENCE * len(words))
+            said = int(lasted / SENTENCE * len(words))
             left.insert(0, "… " + " ".join(words[said:]))
             self._saying = None
         self._unsaid = left

@@ -41,6 +41,7 @@ class Floor:
             file, such as ``phone number``), when somebody knows it better than the agent's last
             sentence tells. It holds for one turn.
         unanswered: What the caller said that no audible answer has followed yet.
+        taken_back: Whether an answer was stopped before it was heard, and nothing was said since.
         committed: The caller's last turn, until their voice is heard again.
     """
 
@@ -55,6 +56,7 @@ class Floor:
     in_doubt: bool = False
     expecting: str | None = None
     unanswered: str = ""
+    taken_back: bool = False
     committed: Committed | None = None
 
     def is_late(self, now: float) -> bool:

@@ -102,9 +102,13 @@ class AgentVoice(BaseUserTurnStartStrategy):
         """Follow the agent's voice."""
         if isinstance(frame, BotStartedSpeakingFrame):
             self._floor.agent_audible = True
-            self._floor.answer_owed = self._floor.answer_owed and self._floor.filling
-            if not self._floor.filling:
-                self._floor.unanswered = ""
+            # The first sound of an answer may cross with the word that stops it. It is no answer to
+            # that word, for which one is still owed.
+            if not self._floor.taken_back:
+                self._floor.answer_owed = self._floor.answer_owed and self._floor.filling
+                if not self._floor.filling:
+                    self._floor.unanswered = ""
+            self._floor.taken_back = False
             self._journal.note("agent.started")
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self._floor.agent_audible = self._floor.greeting = self._floor.filling = False
@@ -117,8 +121,11 @@ class AgentVoice(BaseUserTurnStartStrategy):
         return ProcessFrameResult.CONTINUE
 
     def _follow(self, event: Event) -> None:
-        """Notice an answer that follows a filler without a pause: it is one stretch of sound."""
-        if event.name != "agent.said" or not self._floor.filling:
+        """Notice an answer, also one that follows a filler without a pause, in one stretch."""
+        if event.name != "agent.said":
+            return
+        self._floor.taken_back = False
+        if not self._floor.filling:
             return
         if not self._filler_said:
             self._filler_said = True
@@ -192,7 +199,8 @@ class BargeIn(BaseUserTurnStartStrategy):
             self._journal.note("interruption", text=text)
         elif self._floor.answer_owed:
             self._journal.note("turn.withdrawn", why="the caller went on before the answer")
-        self._floor.answer_owed = False
+        floor.answer_owed = False
+        floor.taken_back = interrupts and not floor.agent_audible
         self._journal.note("turn.started", by="words", text=text)
         await self.trigger_user_turn_started(enable_interruptions=interrupts)
 

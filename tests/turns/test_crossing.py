@@ -1,0 +1,46 @@
+"""What is told of the agent's voice may cross with the word that stops it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipecat.frames.frames import BotStartedSpeakingFrame, BotStoppedSpeakingFrame
+
+from tests.fast_loop import run_fast
+from tests.scripted_rungs import says
+from tests.turns.stage import Stage
+
+
+def test_a_word_that_crosses_with_the_first_sound_of_an_answer_is_owed_one_of_its_own() -> None:
+    async def play() -> None:
+        stage = Stage("smart", [[0.3, *says("One.")], [2.0, *says("Two.")], [0.3, *says("Three.")]])
+        async with stage.running():
+            await stage.voice(True)
+            await asyncio.sleep(1.0)
+            await stage.voice(False)
+            await stage.final("A table for two.")
+            await asyncio.sleep(0.35)  # its answer is said, and on its way to the phone
+            await stage.final("Tonight.")
+            await asyncio.sleep(0.01)
+            assert [event.detail["text"] for event in stage.noted("turn.committed")] == [
+                "A table for two.",
+                "Tonight.",
+            ]
+            # The phone had begun with it when the word stopped it, and says so.
+            await stage.mouth.broadcast_frame(BotStartedSpeakingFrame)
+            await stage.mouth.broadcast_frame(BotStoppedSpeakingFrame)
+            await asyncio.sleep(0.5)
+            assert stage.noted("agent.stopped")
+            assert stage.floor.answer_owed
+            assert stage.floor.unanswered == "A table for two. Tonight."
+
+            await stage.voice(True)
+            await asyncio.sleep(0.5)
+            await stage.interim("At eight")
+            await asyncio.sleep(1.5)
+            await stage.voice(False)
+            await stage.final("At eight sharp.")
+            await asyncio.sleep(3.0)
+            assert [text for _, text in stage.mouth.heard] == ["Three."]
+
+    run_fast(play())
