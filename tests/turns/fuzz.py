@@ -37,6 +37,7 @@ class Plot:
     stage: Stage
     acts: list[tuple[float, int, Act]] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)
+    arriving: list[asyncio.Task[None]] = field(default_factory=list)
     _order: count[int] = field(default_factory=count)
     _word: count[int] = field(default_factory=count)
 
@@ -62,6 +63,26 @@ class Plot:
             else:
                 time = self.utterance(time)
             time += rng.choice((0.0, 0.05, 0.3, 0.6, 1.0, 2.0, 4.0, 9.0))
+        for _ in range(rng.choice((0, 0, 1, 3))):
+            self.crossing(seconds)
+
+    def crossing(self, until: float) -> None:
+        """Words arrive just as something that the agent says is first heard."""
+        rng, stage, text = self.rng, self.stage, self.text()
+        left, after = rng.randint(1, 6), rng.choice((0.09, 0.1, 0.1, 0.1, 0.101, 0.11))
+
+        async def arrive() -> None:
+            await asyncio.sleep(after)
+            self.finals.append(text)
+            await stage.final(text)
+
+        def follow(event: Event) -> None:
+            nonlocal left
+            left -= event.name == "agent.said"
+            if left == 0 and event.name == "agent.said" and event.at < until:
+                self.arriving.append(asyncio.create_task(arrive()))
+
+        stage.journal.subscribe(follow)
 
     def noise(self, start: float) -> float:
         length = self.rng.uniform(0.1, 4.0)
