@@ -53,6 +53,8 @@ async def main(path: Path) -> None:
         if not any(map(secret_env, type(selection.tts[0].settings).model_fields.values())):
             host = Host(whole)
             await host.load()
+            await host.rendered()
+            await host.close(within=0)
             problems = host.problems
     except ConfigError as error:
         # It may be right where the image runs: every value can come from the environment.

@@ -75,17 +75,20 @@ class Providers:
 
 
 @contextlib.asynccontextmanager
-async def emulated(folder: Path, *replies: str) -> AsyncIterator[Providers]:
+async def emulated(
+    folder: Path, *replies: str, voice: ElevenLabs | None = None
+) -> AsyncIterator[Providers]:
     """Start the emulators.
 
     Args:
         folder: Where the configuration goes.
         replies: What the model says, one an answer; then a default.
+        voice: ElevenLabs, when it is not simply well.
     """
     async with (
         FluxEmulator(TONES) as hears,
         GatewayEmulator(replies=[Reply(text=text) for text in replies]) as model,
-        ElevenLabs() as speaks,
+        voice or ElevenLabs() as speaks,
     ):
         config = folder / "tipring.toml"
         config.write_text(

@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,6 +112,16 @@ async def test_a_phrase_is_rendered_once_and_found_again_by_the_next_process(
     assert await second.prepare([GREETING, APOLOGY]) == []
     assert second.get(APOLOGY) == tone(APOLOGY, 8000)
     assert voice.rendered == [GREETING, APOLOGY]
+
+
+async def test_what_is_on_disk_is_at_hand_without_a_rendering(tmp_path: Path) -> None:
+    voice = Renderer()
+    await Phrases(chosen(voice), call=CALL, folder=tmp_path).prepare([GREETING])
+    phrases = Phrases(chosen(voice), call=CALL, folder=tmp_path)
+    await phrases.recall([APOLOGY, GREETING, " "])
+    assert phrases.get(GREETING) == tone(GREETING, 8000)
+    assert phrases.get(APOLOGY) is None
+    assert voice.rendered == [GREETING]
 
 
 async def test_rendering_is_done_off_the_event_loop(tmp_path: Path) -> None:
@@ -254,6 +264,17 @@ async def test_a_rendering_that_hangs_is_a_problem_after_patience(tmp_path: Path
     assert "took longer than 0.05 s" in problem.what
 
 
+async def test_a_problem_without_a_mend_is_told_with_where_to_look(tmp_path: Path) -> None:
+    def refuse(text: str) -> bytes | None:
+        raise PluginError("tts.other", "s3cret is refused")
+
+    phrases = Phrases(chosen(Renderer(fail=refuse)), call=CALL, folder=tmp_path)
+    (problem,) = await phrases.prepare([GREETING])
+    assert problem.where == "tts.plain"
+    assert problem.what == "*** is refused"
+    assert problem.fix == "tipring check --online"
+
+
 @pytest.mark.parametrize("wrong", [b"", b"odd"])
 async def test_a_rendering_that_is_no_pcm_is_a_problem(wrong: bytes, tmp_path: Path) -> None:
     phrases = Phrases(chosen(Renderer(fail=lambda _: wrong)), call=CALL, folder=tmp_path)
@@ -296,17 +317,17 @@ async def test_a_voice_that_cannot_render_gives_way_to_the_next_and_stands_last(
     down = chosen(Renderer(fail=failing), name="down")
     well, spare = chosen(Renderer(), name="well"), chosen(Renderer(), name="spare")
     voices, phrases, problems = await first_voice(
-        [down, well, spare], call=CALL, texts=[GREETING, APOLOGY], folder=tmp_path
+        [down, well, spare], call=CALL, text=GREETING, folder=tmp_path
     )
     assert voices == (well, spare, down)
-    assert phrases.get(GREETING) and phrases.get(APOLOGY)
+    assert phrases.get(GREETING)
     assert ["no luck" in problem.what for problem in problems] == [True]
 
 
 async def test_where_no_voice_can_render_the_preferred_one_stays_first(tmp_path: Path) -> None:
     one, other = (chosen(Renderer(fail=failing), name=name) for name in ("one", "other"))
     voices, phrases, problems = await first_voice(
-        [one, other], call=CALL, texts=[GREETING], folder=tmp_path
+        [one, other], call=CALL, text=GREETING, folder=tmp_path
     )
     assert voices == (one, other)
     assert phrases.get(GREETING) is None
@@ -316,9 +337,78 @@ async def test_where_no_voice_can_render_the_preferred_one_stays_first(tmp_path:
 async def test_a_voice_that_never_renders_ahead_is_taken_at_its_word(tmp_path: Path) -> None:
     silent, other = chosen(None, name="silent"), chosen(Renderer(), name="other")
     voices, _, problems = await first_voice(
-        [silent, other], call=CALL, texts=[GREETING], folder=tmp_path
+        [silent, other], call=CALL, text=GREETING, folder=tmp_path
     )
     assert (voices, problems) == ((silent, other), [])
+
+
+@pytest.fixture
+def hanging() -> Iterator[Renderer]:
+    """A voice that renders nothing before the test is over."""
+    let_go = threading.Event()
+
+    def hang(text: str) -> bytes | None:
+        let_go.wait(30)
+        return None
+
+    yield Renderer(fail=hang)
+    let_go.set()
+
+
+async def test_a_voice_that_is_late_gives_way_to_the_next(
+    hanging: Renderer, tmp_path: Path
+) -> None:
+    late, well = chosen(hanging, name="late"), chosen(Renderer(), name="well")
+    async with asyncio.timeout(20):
+        voices, phrases, problems = await first_voice(
+            [late, well], call=CALL, text=GREETING, folder=tmp_path, patience=0.5
+        )
+    assert voices == (well, late)
+    assert phrases.get(GREETING)
+    assert ["not rendered within 0.5 s" in one.what and one.fix for one in problems] == [
+        "tipring check --online"
+    ]
+
+
+async def test_nobody_is_late_while_the_machine_is_busy_with_something_else(
+    tmp_path: Path,
+) -> None:
+    loaded, asked, go_on = asyncio.Event(), threading.Event(), threading.Event()
+
+    def once_loaded(text: str) -> bytes | None:
+        asked.set()
+        assert go_on.wait(30)
+        return None
+
+    slow, other = chosen(Renderer(fail=once_loaded)), chosen(Renderer(), name="other")
+    choosing = asyncio.create_task(
+        first_voice(
+            [slow, other],
+            call=CALL,
+            text=GREETING,
+            folder=tmp_path,
+            patience=0.0,
+            unhurried=loaded,
+        )
+    )
+    assert await asyncio.to_thread(asked.wait, 30)
+    assert not choosing.done()
+    go_on.set()
+    voices, _, problems = await choosing
+    assert not loaded.is_set()
+    assert (voices, problems) == ((slow, other), [])
+
+
+async def test_the_only_voice_is_taken_though_it_is_late_and_that_is_no_problem(
+    hanging: Renderer, tmp_path: Path
+) -> None:
+    only = chosen(hanging)
+    async with asyncio.timeout(20):
+        voices, phrases, problems = await first_voice(
+            [only], call=CALL, text=GREETING, folder=tmp_path, patience=0.01
+        )
+    assert (voices, problems) == ((only,), [])
+    assert phrases.get(GREETING) is None
 
 
 # ── spoken ──────────────────────────────────────────────────────────────────────────────────────

@@ -326,6 +326,17 @@ async def test_a_rehearsal_builds_everything_once_off_the_loop_and_closes_it(
     assert thread != threading.get_ident()
 
 
+async def test_a_rehearsal_tells_who_can_speak_before_it_builds_the_rest(
+    installed: Site, tmp_path: Path
+) -> None:
+    build = BUILDS["llm"].replace("class Answers", "seen.append('built')\nclass Answers")
+    module = installed.add("llm", "seen", plugin("llm", "seen", build=build) + "\nseen = []\n")
+    selection = chosen(installed, tmp_path, TIPRING_LLM="seen")
+    seen = sys.modules[module].seen
+    await rehearse(selection, voices=seen.append)
+    assert seen == [selection.tts, "built"]
+
+
 FAILING = {
     "raises": ("raise OSError('no model')", r"its build failed: OSError: no model"),
     "exits": ("raise SystemExit(1)", r"its build failed: SystemExit: 1"),

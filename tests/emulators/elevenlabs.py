@@ -115,6 +115,7 @@ class ElevenLabs(Emulator[Speech]):
         script: One :class:`Speech` a connection.
         answers: What goes wrong over HTTP, by route (``speech``, ``voice``, ``models``, ``user``),
             one a request, in order.
+        held: Texts whose phrases are answered over HTTP only once their event is set.
         otherwise: How every connection after the script speaks.
         sound: Makes the sound of a text at a rate: PCM16, 60 ms a character.
         scale: By what ElevenLabs' own time limits are multiplied.
@@ -124,6 +125,7 @@ class ElevenLabs(Emulator[Speech]):
         self,
         *script: Speech,
         answers: Mapping[str, Sequence[Answer]] | None = None,
+        held: Mapping[str, asyncio.Event] | None = None,
         otherwise: Speech | None = None,
         sound: Callable[[str, int], bytes] | None = None,
         scale: float = 1.0,
@@ -131,6 +133,7 @@ class ElevenLabs(Emulator[Speech]):
         super().__init__(script, otherwise or Speech(), scale=scale)
         self.sound = sound or tone
         self.answers = {route: list(given) for route, given in (answers or {}).items()}
+        self.held = dict(held or {})
         self._runner: web.AppRunner | None = None
         self.base_url = ""
 
@@ -329,6 +332,8 @@ class ElevenLabs(Emulator[Speech]):
         body = await request.json()
         if body["model_id"] not in MODELS:
             return _refused(400, "model_not_found", "A model with this id does not exist.")
+        if body["text"] in self.held:
+            await self.held[body["text"]].wait()
         pcm = self.sound(body["text"], int(request.query["output_format"].removeprefix("pcm_")))
         response = web.StreamResponse()
         response.content_type = "audio/pcm"

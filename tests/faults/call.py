@@ -136,6 +136,7 @@ async def answering(row: Row, folder: Path, *, signed: bool = True) -> AsyncIter
         )
         host = Host(load(config, _environ()), on_event=lambda _, event: events.append(event))
         await host.load()
+        await host.rendered()  # a call of the table begins when everything is there
         async with _served(host, signed) as url:
             yield Answering(host, url, events)
             await host.close(within=10)

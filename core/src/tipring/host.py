@@ -7,9 +7,10 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 
@@ -17,12 +18,12 @@ from tipring.call import PhoneCall
 from tipring.config import Config
 from tipring.control.owner import Owner
 from tipring.control.protocol import Init
-from tipring.errors import ConfigError
+from tipring.errors import ConfigError, PluginError
 from tipring.journal import Event
 from tipring.llm.breaker import Breakers
 from tipring.plugins import Plugins
 from tipring.providers import Call
-from tipring.selection import Problem, Selection, rehearse, select
+from tipring.selection import Part, Problem, Selection, rehearse, select
 from tipring.speech.phrases import Phrases, first_voice
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,12 @@ log = logging.getLogger(__name__)
 # Twilio opens the stream within a second of the TwiML; a minute is for a slow day.
 _TICKET_SECS = 60.0
 _STOP_WITHIN = 10.0
+# A voice that takes longer for a greeting is none to speak with.
+_PROOF_WITHIN = 5.0
+# For all the phrases: a voice that hangs is not asked for ever.
+_RENDER_WITHIN = 120.0
+
+_Proved: TypeAlias = tuple[tuple[Part, ...], Phrases, list[PluginError]]
 
 
 class Refused(Exception):
@@ -70,6 +77,7 @@ class Host:
         self._selection: Selection | None = None
         self._phrases: Phrases | None = None
         self._problems: tuple[Problem, ...] = ()
+        self._rendering: asyncio.Task[None] | None = None
         self._tickets: dict[str, tuple[str, float]] = {}
         self._holding: set[asyncio.Task[None]] = set()
         self._client: httpx.AsyncClient | None = None
@@ -108,32 +116,68 @@ class Host:
         return self._phrases
 
     async def load(self) -> None:
-        """Choose, import, rehearse and render ahead, so that no call waits for any of it.
+        """Choose, import and rehearse, so that no call waits for any of it.
+
+        Meanwhile the greeting is rendered, which proves the voice. The phrases that are not on
+        disk yet are rendered when the host is ready; see :meth:`rendered`.
 
         Raises:
             ConfigError: Calls cannot be answered with this configuration.
         """
-        selection = await rehearse(await asyncio.to_thread(select, self.config, Plugins.discover()))
         agent = self.config.agent
-        call = Call(id="rehearsal", language=agent.language)
-        texts = [
-            agent.greeting,
-            agent.nudge,
-            agent.filler,
-            agent.apology,
-            agent.warning,
-            agent.goodbye,
-        ]
-        voices, phrases, failed = await first_voice(selection.tts, call=call, texts=texts)
-        selection = replace(selection, tts=voices)
-        unrendered = [Problem(where=one.where, what=one.what, fix=one.fix) for one in failed]
-        # What is wrong with a voice is wrong with each of its phrases, and told once.
-        self._problems = tuple(dict.fromkeys([*selection.problems, *unrendered]))
-        for problem in self._problems:
-            log.warning("%s: %s; fix: %s", problem.where, problem.what, problem.fix)
-        # Building a client reads the certificates of the world, which takes a while.
-        self._client = await asyncio.to_thread(httpx.AsyncClient)
-        self._phrases, self._selection = phrases, selection
+        # The apology first: it is what is said when the voice is down.
+        rest = (agent.apology, agent.goodbye, agent.filler, agent.nudge, agent.warning)
+        texts = [text for text in (*rest, agent.greeting) if text.strip()]
+        proof = agent.greeting if agent.greeting.strip() else next(iter(texts), "")
+        loaded = asyncio.Event()
+        proving: asyncio.Task[_Proved] | None = None
+
+        def prove(voices: tuple[Part, ...]) -> None:
+            nonlocal proving
+            call = Call(id="rehearsal", language=agent.language)
+            proving = asyncio.create_task(
+                first_voice(voices, call=call, text=proof, patience=_PROOF_WITHIN, unhurried=loaded)
+            )
+
+        chosen = await asyncio.to_thread(select, self.config, Plugins.discover())
+        try:
+            selection = await rehearse(chosen, voices=prove)
+            # Building a client reads the certificates of the world, which takes a while.
+            self._client = await asyncio.to_thread(httpx.AsyncClient)
+            loaded.set()
+            assert proving is not None  # a rehearsal without a voice has raised
+            voices, phrases, failed = await proving
+        finally:
+            if proving is not None:
+                proving.cancel()
+        await phrases.recall(texts)
+        self._note([*selection.problems, *map(Problem.of, failed)])
+        self._phrases, self._selection = phrases, replace(selection, tts=voices)
+        self._rendering = asyncio.create_task(self._render(phrases, texts))
+
+    async def rendered(self) -> None:
+        """Wait until every phrase is rendered ahead that can be. A call need not."""
+        if self._rendering is not None:
+            await asyncio.wait({self._rendering})
+
+    async def _render(self, phrases: Phrases, texts: Iterable[str]) -> None:
+        """Have the rest of the phrases rendered, while calls are answered already."""
+        try:
+            async with asyncio.timeout(_RENDER_WITHIN):
+                for text in texts:
+                    self._note(map(Problem.of, await phrases.prepare([text])))
+        except TimeoutError:
+            what = f"not all phrases were rendered ahead within {_RENDER_WITHIN:g} s"
+            self._note([Problem(where=phrases.where, what=what, fix="tipring check --online")])
+        except Exception:
+            log.exception("rendering ahead failed")
+
+    def _note(self, problems: Iterable[Problem]) -> None:
+        """Tell of problems, each once: what is wrong with a voice is wrong with all it says."""
+        for problem in problems:
+            if problem not in self._problems:
+                log.warning("%s: %s; fix: %s", problem.where, problem.what, problem.fix)
+                self._problems = (*self._problems, problem)
 
     def admit(self, call: str) -> str:
         """Make a ticket with which the stream of a call gets in, once.
@@ -207,6 +251,8 @@ class Host:
             within: Seconds they have.
         """
         self.closing = True
+        if self._rendering is not None:
+            self._rendering.cancel()
         for call in list(self.calls.values()):
             await call.hang_up("host stopped")
         try:
@@ -217,5 +263,7 @@ class Host:
                 await call.end("host stopped")
             if self._holding:
                 await asyncio.wait(self._holding, timeout=_STOP_WITHIN)
+        if self._rendering is not None:
+            await asyncio.wait({self._rendering})
         if self._client is not None:
             await self._client.aclose()

@@ -33,12 +33,17 @@ class Problem:
     Attributes:
         where: The place: ``turn.flux``.
         what: What is wrong, in a sentence.
-        fix: What mends it.
+        fix: What mends it, or what tells more.
     """
 
     where: str
     what: str
     fix: str
+
+    @classmethod
+    def of(cls, error: TipringError) -> Problem:
+        """What an error tells. One without a mend of its own says where to look for it."""
+        return cls(where=error.where, what=error.what, fix=error.fix or "tipring check --online")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +171,7 @@ def select(config: Config, plugins: Plugins) -> Selection:
             except ConfigError as error:
                 mistakes.append(error)
             except PluginError as error:
-                problems.append(_problem(error))
+                problems.append(Problem.of(error))
     observers: list[str] = []
     for name in config.use.observers:
         try:
@@ -175,7 +180,7 @@ def select(config: Config, plugins: Plugins) -> Selection:
         except ConfigError as error:
             mistakes.append(_moved(error, config, "observers"))
         except PluginError as error:
-            problems.append(_problem(error))
+            problems.append(Problem.of(error))
     if not chosen["turn"] and not mistakes:
         chosen["turn"] = _last_detector(config, plugins, problems)
     hears_itself = bool(chosen["turn"]) and _transcribes(chosen["turn"][0])
@@ -201,12 +206,14 @@ async def rehearse(
     selection: Selection,
     *,
     timeout: float = 60.0,  # noqa: ASYNC109 - a limit of each build, not of the whole
+    voices: Callable[[tuple[Part, ...]], None] | None = None,
 ) -> Selection:
     """Build everything once, off the loop, so that no call is the first to find out.
 
     Args:
         selection: What was chosen.
         timeout: Seconds one build may take.
+        voices: Told first of all who can speak, so that a voice can be at work meanwhile.
 
     Returns:
         What is left, with what failed among its problems. Nothing that was built is kept.
@@ -216,8 +223,12 @@ async def rehearse(
     """
     call = Call(id="rehearsal", language=selection.config.agent.language)
     problems = list(selection.problems)
+    unspoken: list[Problem] = []
     left: dict[str, tuple[Part, ...]] = {}
-    for kind in ("turn", "stt", "llm", "tts"):
+    left["tts"] = await _rehearsed(selection.tts, call, timeout, unspoken)
+    if voices is not None and left["tts"]:
+        voices(left["tts"])
+    for kind in ("turn", "stt", "llm"):
         if kind == "stt" and left["turn"] and all(map(_transcribes, left["turn"])):
             left[kind] = selection.stt  # nobody will ever ask for it
             continue
@@ -238,7 +249,7 @@ async def rehearse(
             turn=left["turn"],
             llm=left["llm"],
             tts=left["tts"],
-            problems=tuple(problems),
+            problems=(*problems, *unspoken),
         )
     )
 
@@ -290,7 +301,7 @@ def _last_detector(config: Config, plugins: Plugins, problems: list[Problem]) ->
         )
         found = plugins.find("turn", _LAST, dist=HOST)
     except TipringError as error:
-        problems.append(_problem(error))
+        problems.append(Problem.of(error))
         return []
     problems.append(
         Problem(
@@ -356,9 +367,9 @@ async def _rehearsed(
                 )
             )
         elif isinstance(error, PluginError):
-            problems.append(_problem(error))
+            problems.append(Problem.of(error))
         else:
-            problems.append(_problem(part.failed(error)))
+            problems.append(Problem.of(part.failed(error)))
     return tuple(left)
 
 
@@ -394,7 +405,3 @@ def _wrong(kind: str, made: Any) -> str:
 
 def _transcribes(part: Part) -> bool:
     return isinstance(part.provider, Turn) and part.provider.transcribes
-
-
-def _problem(error: TipringError) -> Problem:
-    return Problem(where=error.where, what=error.what, fix=error.fix)

@@ -85,8 +85,8 @@ async def _spoken(selection: Selection) -> tuple[Selection, tuple[Problem, ...]]
 
     agent = selection.config.agent
     call = Call(id="rehearsal", language=agent.language)
-    voices, _, failed = await first_voice(selection.tts, call=call, texts=[agent.goodbye])
-    told = tuple(Problem(where=one.where, what=one.what, fix=one.fix) for one in failed)
+    voices, _, failed = await first_voice(selection.tts, call=call, text=agent.goodbye)
+    told = tuple(map(Problem.of, failed))
     return replace(selection, tts=voices), told
 
 

@@ -10,6 +10,7 @@ and what is no longer used is dropped when the folder grows over its size.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -17,7 +18,7 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _MAGIC = b"tipring phrase 1"
 _HEADER = struct.Struct(">16s32sIQ")  # magic, SHA-256 of the audio, Hz, bytes of audio
+_MEND = "tipring check --online"
 _STALE = 3600.0  # seconds after which a half-written file can only be the rest of a crash
 
 
@@ -96,6 +98,11 @@ class Phrases:
         return self._call.audio_out_rate
 
     @property
+    def where(self) -> str:
+        """Whose they are: ``tts.elevenlabs``."""
+        return self._voice.where
+
+    @property
     def rendered_ahead(self) -> bool:
         """Whether this voice can render ahead at all."""
         return self._provider.render is not None
@@ -103,6 +110,17 @@ class Phrases:
     def get(self, text: str) -> bytes | None:
         """Give a phrase as PCM16 mono at :attr:`rate`, or None when it is not rendered."""
         return self._rendered.get(text)
+
+    async def recall(self, texts: Iterable[str]) -> None:
+        """Have those of these phrases at hand that are on disk; nothing is rendered.
+
+        Args:
+            texts: What is to be said.
+        """
+        if self._provider.render is None:
+            return
+        wanted = [text for text in texts if text.strip() and text not in self._rendered]
+        self._rendered.update(await asyncio.to_thread(self._kept, wanted))
 
     async def prepare(self, texts: Iterable[str]) -> list[PluginError]:
         """Have these phrases at hand, from disk or rendered now, off the event loop.
@@ -137,8 +155,7 @@ class Phrases:
 
     def _fetch(self, text: str) -> tuple[bytes, PluginError | None]:
         """Read a phrase, or render it and keep it."""
-        spoken = speakable(text, self._call.language)
-        path = self._folder / f"{self._key(spoken)}.phrase"
+        spoken, path = self._place(text)
         if (kept := _read(path, self.rate)) is not None:
             return kept, None
         assert self._provider.render is not None
@@ -160,6 +177,15 @@ class Phrases:
                 " every start",
             )
         return pcm, None
+
+    def _kept(self, texts: Iterable[str]) -> dict[str, bytes]:
+        found = {text: _read(self._place(text)[1], self.rate) for text in texts}
+        return {text: pcm for text, pcm in found.items() if pcm is not None}
+
+    def _place(self, text: str) -> tuple[str, Path]:
+        """What is spoken for a text, and where that is kept."""
+        spoken = speakable(text, self._call.language)
+        return spoken, self._folder / f"{self._key(spoken)}.phrase"
 
     def _key(self, spoken: str) -> str:
         fields = type(self._voice.settings).model_fields
@@ -195,53 +221,87 @@ class Phrases:
             over -= size
 
     def _failed(self, error: BaseException | None) -> PluginError:
+        secrets = secrets_of(self._voice.settings)
         if isinstance(error, PluginError):
-            return error
+            return PluginError(
+                self._voice.where,
+                mask(error.what, secrets),
+                mask(error.fix, secrets) or _MEND,
+            )
         if isinstance(error, Late):
             told = f"took longer than {self._patience:g} s"
         else:
             assert error is not None
-            told = mask(said(error), secrets_of(self._voice.settings))
+            told = mask(said(error), secrets)
         return PluginError(
             self._voice.where,
             f"rendering a phrase failed: {told} (from {self._voice.dist})",
-            "tipring check --online",
+            _MEND,
         )
 
 
 async def first_voice(
-    voices: Sequence[V], *, call: Call, texts: Iterable[str], folder: Path | None = None
+    voices: Sequence[V],
+    *,
+    call: Call,
+    text: str,
+    folder: Path | None = None,
+    patience: float = 60.0,
+    unhurried: asyncio.Event | None = None,
 ) -> tuple[tuple[V, ...], Phrases, list[PluginError]]:
-    """Find the first voice that can say the fixed phrases, and have it say them.
+    """Find the first voice that can speak: it renders a phrase, which is kept.
 
     A voice that does not render ahead proves nothing, and is taken at its word.
 
     Args:
         voices: In order of preference; at least one.
         call: Language and rate.
-        texts: The phrases.
+        text: The phrase. An empty one is no proof, and the preferred voice is taken.
         folder: As in :class:`Phrases`.
+        patience: Seconds each voice has.
+        unhurried: Until it is set the machine is busy with something else, and nobody is late.
 
     Returns:
         The voices, those that failed behind the others; the phrases of the first one; and what
-        went wrong. When none can render, the preferred one stays first.
+        went wrong. When none can render, the preferred one stays first. Where there is only one,
+        it is no problem that it is late: nobody else would be faster.
     """
-    wanted = [text for text in dict.fromkeys(texts) if text.strip()]
     problems: list[PluginError] = []
     failed: list[V] = []
     for voice in voices:
         phrases = Phrases(voice, call=call, folder=folder)
         alone = len(voices) == 1
-        for text in wanted:
-            problems += await phrases.prepare([text])
-            if phrases.rendered_ahead and phrases.get(text) is None and not alone:
-                failed.append(voice)
-                break
-        else:
+        told = await _in_time(phrases.prepare([text]), patience, unhurried)
+        if told is None and not alone:
+            what = f"a phrase was not rendered within {patience:g} s"
+            told = [PluginError(voice.where, what, _MEND)]
+        problems += told or ()
+        spoke = phrases.get(text) is not None or not phrases.rendered_ahead or not text.strip()
+        if spoke or alone:
             left = [one for one in voices if one is not voice and one not in failed]
             return (voice, *left, *failed), phrases, problems
-    phrases = Phrases(voices[0], call=call, folder=folder)
-    return tuple(voices), phrases, problems
+        failed.append(voice)
+    return tuple(voices), Phrases(voices[0], call=call, folder=folder), problems
+
+
+async def _in_time(
+    preparing: Coroutine[Any, Any, list[PluginError]],
+    seconds: float,
+    unhurried: asyncio.Event | None,
+) -> list[PluginError] | None:
+    """What went wrong, or None when it took too long."""
+    task = asyncio.create_task(preparing)
+    try:
+        if unhurried is not None:
+            quiet = asyncio.create_task(unhurried.wait())
+            try:
+                await asyncio.wait({task, quiet}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                quiet.cancel()
+        await asyncio.wait({task}, timeout=seconds)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
 
 
 def cache_folder() -> Path:
