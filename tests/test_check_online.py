@@ -115,7 +115,7 @@ async def test_each_providers_mistake_is_told_apart_with_its_mend(tmp_path: Path
         (
             "tts.elevenlabs",
             "ElevenLabs does not know this key",
-            "set ELEVENLABS_API_KEY to a valid one",
+            "Set ELEVENLABS_API_KEY to a valid one",
         ),
     }
     models = "Correct the model, the language or the other settings"

@@ -18,7 +18,7 @@ from tests.emulators.elevenlabs import Answer, ElevenLabs
 
 GREETING, GOODBYE = "Kitchen.", "Bye."
 APOLOGY = Agent().apology
-WITHIN = 60.0
+WITHIN = 240.0
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,12 @@ class Refusal:
     @property
     def sentence(self) -> str:
         """What it is and what mends it, in one."""
-        return f"{self.what}: {self.fix}." if self.fix else f"{self.what}."
+        if not self.fix:
+            return f"{self.what}."
+        if self.what.endswith("key"):
+            # Pipecat takes what follows "key:" for a secret, and hides it.
+            return f"{self.what}. {self.fix[0].upper()}{self.fix[1:]}."
+        return f"{self.what}: {self.fix}."
 
 
 def explain(code: object, settings: ElevenLabsSettings, *, status: int = 0) -> Refusal:
@@ -73,8 +78,8 @@ def explain(code: object, settings: ElevenLabsSettings, *, status: int = 0) -> R
         )
     if word == "missing_permissions" or status == 403:
         return Refusal(
-            what="The ElevenLabs key may not do this" + (f" ({word})" if word else ""),
-            fix="give it the text to speech permission",
+            what="The ElevenLabs key may not do this",
+            fix="give it the text to speech permission" + (f" ({word})" if word else ""),
             kind="authorization",
             lasting=True,
         )
