@@ -494,7 +494,8 @@ async def test_no_audio_is_an_error_within_patience_and_the_text_is_not_remember
 
 
 async def test_a_voice_silent_three_times_running_is_given_up() -> None:
-    async with ElevenLabs(Speech(silent=True)) as emulator, agent(emulator, patience=0.2) as one:
+    silent = [Speech(silent=True)] * 3  # a silent connection is replaced
+    async with ElevenLabs(*silent) as emulator, agent(emulator, patience=0.2) as one:
         for _ in range(3):
             await one.say(ONE)
             await one.finished()
