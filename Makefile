@@ -9,6 +9,8 @@ export UV_PROJECT_ENVIRONMENT = $(VENV)
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(VENV)/bin
 CALL ?=
+# Tests wait more than they compute, so there are more of them at once than cores.
+WORKERS ?= 4
 
 .PHONY: help call serve test test-all test-worker test-container lint types unit quick fuzz bench-plugins bench-load bench-turns bench-turns-quick clean
 
@@ -38,11 +40,11 @@ types: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	TIPRING_FUZZ=2000 $(RUN)/pytest -q tests/turns/test_fuzz.py
-	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line" --ignore tests/worker --ignore tests/container --ignore tests/turns/test_fuzz.py $(PYTEST)
+	$(RUN)/pytest -q -n $(WORKERS) --dist loadfile -m "not line" --ignore tests/worker --ignore tests/container --ignore tests/turns/test_fuzz.py $(PYTEST)
 	$(RUN)/pytest -q -m line $(PYTEST)
 
 quick: $(VENV)/.ready  ## what runs in memory and on loopback within minutes
-	$(RUN)/pytest -q -n 2 --dist loadfile -m "not line and not slow" --ignore tests/worker --ignore tests/container $(PYTEST)
+	$(RUN)/pytest -q -n $(WORKERS) --dist loadfile -m "not line and not slow" --ignore tests/worker --ignore tests/container $(PYTEST)
 
 fuzz: $(VENV)/.ready  ## many more random calls than the tests play
 	$(RUN)/python -m tests.turns.fuzz 20000
