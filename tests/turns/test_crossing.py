@@ -1,4 +1,4 @@
-"""What is told of the agent's voice may cross with the word that stops it."""
+"""What is told of the agent's voice may cross with a word that stops it, or with a filler."""
 
 from __future__ import annotations
 
@@ -42,5 +42,19 @@ def test_a_word_that_crosses_with_the_first_sound_of_an_answer_is_owed_one_of_it
             await stage.final("At eight sharp.")
             await asyncio.sleep(3.0)
             assert [text for _, text in stage.mouth.heard] == ["Three."]
+
+    run_fast(play())
+
+
+def test_no_filler_comes_with_an_answer_that_the_voice_was_just_given() -> None:
+    async def play() -> None:
+        stage = Stage("smart", [[3.95, *says("One.")], [0.3, *says("Two.")]])
+        async with stage.running():
+            await stage.voice(True)
+            await asyncio.sleep(1.0)
+            await stage.voice(False)
+            await stage.final("A table for two.")
+            await asyncio.sleep(14.0)
+            assert [text for _, text in stage.mouth.heard][:2] == ["One.", "Are you still there?"]
 
     run_fast(play())

@@ -18,6 +18,9 @@ _NUDGES = 2
 _UNPLAYED = 5.0
 # Seconds after which a model or a tool that is still at it is not waited for any longer.
 _LONGEST = 40.0
+# Seconds in which a voice begins with an answer that it was given. A filler in that moment would
+# come with the answer, and would be taken for all that was heard of it.
+_VOICE = 1.0
 _EXCUSES: dict[int, Remedy] = {1: "filler", 2: "ask again"}
 
 
@@ -43,6 +46,7 @@ class DeadAir:
         self._thinking = False
         self._tools = 0
         self._committed_at = 0.0
+        self._said_at: float | None = None
         self._over = False
         self._owes: Literal["caller", "agent"] | None = None
         self._deadline = 0.0
@@ -91,6 +95,8 @@ class DeadAir:
                 self._wait_for_caller()
             case "mark.played" if self._owes == "caller" and not self._floor.unplayed:
                 self._wait_for_caller()  # the silence begins when the last word has been heard
+            case "agent.said" if self._said_at is None:
+                self._said_at = asyncio.get_running_loop().time()
             case "agent.resumed":
                 self._answered()
             case "turn.started":
@@ -128,6 +134,7 @@ class DeadAir:
 
     def _answered(self) -> None:
         """The agent owes an answer from here on."""
+        self._said_at = None
         self._set("agent", self._rules.answer_within)
 
     def _set(self, owes: Literal["caller", "agent"], after: float) -> None:
@@ -136,6 +143,11 @@ class DeadAir:
         self._changed.set()
 
     async def _break(self) -> None:
+        if self._owes == "agent" and self._said_at is not None:
+            left = self._said_at + _VOICE - asyncio.get_running_loop().time()
+            if left > 0.001:
+                self._set("agent", left)
+                return
         owed, self._owes = self._owes, None
         remedy: Remedy
         if owed == "caller":
