@@ -53,12 +53,13 @@ def _session(model: Path | None, threads: int) -> Any:
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    """Where inferences run: as many at once as there are cores beside the event loop's.
+    """Where inferences run: as many at once as there are cores.
 
     A thread a call would let every call infer at once, each with its own 15 MB of buffers, and none
-    of them sooner.
+    of them sooner. With one thread fewer, eight callers who fall silent together on two cores are
+    not heard within the detector's patience, beside transcribers and voices on the same cores.
     """
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), thread_name_prefix="smart-turn")
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="smart-turn")
 
 
 def _analyzer(settings: SmartSettings) -> LocalSmartTurnAnalyzerV3:
