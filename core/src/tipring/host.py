@@ -21,6 +21,7 @@ from tipring.control.protocol import Init
 from tipring.errors import ConfigError, PluginError
 from tipring.journal import Event
 from tipring.llm.breaker import Breakers
+from tipring.memory import give_back
 from tipring.plugins import Plugins
 from tipring.providers import Call
 from tipring.selection import Part, Problem, Selection, rehearse, select
@@ -238,6 +239,7 @@ class Host:
             self.calls.pop(call.id, None)
             if not self.calls:
                 self._empty.set()
+        await asyncio.to_thread(give_back)
 
     async def drain(self) -> None:
         """Take no new calls, and wait until the live ones are over; each has its time limit."""

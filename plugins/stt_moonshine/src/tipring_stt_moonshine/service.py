@@ -35,8 +35,9 @@ from tipring_stt_moonshine.words import clean, unfinished
 
 log = logging.getLogger(__name__)
 
-LEAD = 0.3
-"""Seconds before the speech that the detector confirmed: a soft consonant is not yet voice."""
+LEAD = 0.8
+"""Seconds before the speech that the detector confirmed: a soft consonant is not yet voice, and on
+a busy machine the detector's word comes half a second behind the audio that it is about."""
 
 FIRST_INTERIM = 0.35
 """Seconds of speech before the first guess: less is one syllable, and guesses at it are wild."""
