@@ -44,7 +44,7 @@ unit: $(VENV)/.ready
 	$(RUN)/pytest -q -m line $(PYTEST)
 
 quick: $(VENV)/.ready  ## what runs in memory and on loopback within minutes
-	$(RUN)/pytest -q -n $(WORKERS) --dist loadfile -m "not line and not slow" --ignore tests/worker --ignore tests/container $(PYTEST)
+	$(RUN)/pytest -q -n $(WORKERS) --dist loadfile -m "not line and not slow" --ignore tests/contracts --ignore tests/worker --ignore tests/container $(PYTEST)
 
 fuzz: $(VENV)/.ready  ## many more random calls than the tests play
 	$(RUN)/python -m tests.turns.fuzz 20000

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tipring.discovery import discover
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 PRODUCTION = {
