@@ -9,13 +9,14 @@ for plugins that have none.
 from __future__ import annotations
 
 import asyncio
-import selectors
 import sys
 from asyncio import Future
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
+
+from tests.jumping_loop import JumpingLoop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -32,60 +33,27 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
-class _Selector(selectors.BaseSelector):
-    def __init__(self) -> None:
-        self._real = selectors.DefaultSelector()
-        self.now = 0.0
-        self.working = 0  # jobs that threads have not finished
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= 0 or self.working:
-            return self._real.select(timeout)
-        if not (ready := self._real.select(0)):
-            self.now += timeout
-        return ready
-
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        return self._real.register(fileobj, events, data)
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._real.unregister(fileobj)
-
-    def close(self) -> None:
-        self._real.close()
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._real.get_map()
-
-
-class PatientLoop(asyncio.SelectorEventLoop):
-    """A selector loop whose clock jumps when nobody computes."""
-
-    def __init__(self) -> None:
-        self._selector_ = _Selector()
-        super().__init__(self._selector_)
-
-    def time(self) -> float:
-        return self._selector_.now
+class PatientLoop(JumpingLoop):
+    """A loop whose clock jumps when nobody computes."""
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
         job = super().run_in_executor(executor, func, *args)
-        self._selector_.working += 1
+        self.jumping.working += 1
         job.add_done_callback(self._finished)
         return job
 
     def _finished(self, job: Future[Any]) -> None:
-        self._selector_.working -= 1
+        self.jumping.working -= 1
 
     async def shutdown_default_executor(
         self,
         timeout: float | None = None,  # noqa: ASYNC109 - asyncio's own signature
     ) -> None:
-        self._selector_.working += 1  # it waits for threads
+        self.jumping.working += 1  # it waits for threads
         try:
             await super().shutdown_default_executor()
         finally:
-            self._selector_.working -= 1
+            self.jumping.working -= 1
 
 
 class PatientPolicy(asyncio.DefaultEventLoopPolicy):
