@@ -12,12 +12,14 @@ import httpx
 import pytest
 from aiohttp import web
 from pipecat.frames.frames import (
+    ControlFrame,
     Frame,
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
     TTSSpeakFrame,
 )
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.tests.utils import run_test
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from tipring.control.gate import ReplyGate
@@ -146,9 +148,12 @@ REPLY: list[Frame] = [
 ]
 
 
-async def through(kill: Kill, frames: list[Frame]) -> tuple[list[type[Frame]], list[Kill]]:
-    """What comes out behind the gate, and what it had done."""
+async def through(
+    kill: Kill, frames: list[Frame]
+) -> tuple[list[type[Frame]], list[Kill], list[str]]:
+    """What comes out behind the gate, what it had done, and what it says was said."""
     obeyed: list[Kill] = []
+    said: list[str] = []
 
     async def ask() -> Kill:
         return kill
@@ -156,18 +161,44 @@ async def through(kill: Kill, frames: list[Frame]) -> tuple[list[type[Frame]], l
     async def obey(how: Kill) -> None:
         obeyed.append(how)
 
-    down, _ = await run_test(ReplyGate(ask=ask, obey=obey), frames_to_send=frames)
-    return [type(frame) for frame in down], obeyed
+    gate = ReplyGate(ask=ask, obey=obey, said=said.append)
+    down, _ = await run_test(gate, frames_to_send=frames)
+    return [type(frame) for frame in down], obeyed, said
 
 
 async def test_a_reply_passes_when_the_switch_is_not_set() -> None:
-    assert await through("none", REPLY) == ([type(frame) for frame in REPLY], [])
+    assert await through("none", REPLY) == ([type(frame) for frame in REPLY], [], ["Gladly."])
 
 
 @pytest.mark.parametrize("kill", ["warm", "hard"])
 async def test_a_reply_is_dropped_when_it_is_and_what_the_host_says_is_not(kill: Kill) -> None:
     frames = [*REPLY, TTSSpeakFrame("Goodbye.")]
-    assert await through(kill, frames) == ([TTSSpeakFrame], [kill])
+    assert await through(kill, frames) == ([TTSSpeakFrame], [kill], [])
+
+
+class Stop(ControlFrame):
+    """The call is to end."""
+
+
+async def test_the_rest_of_a_reply_is_dropped_when_the_call_ends_in_the_middle_of_it() -> None:
+    said: list[str] = []
+
+    class Ending(ReplyGate):
+        async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+            if isinstance(frame, Stop):
+                self.drop()
+            await super().process_frame(frame, direction)
+
+    async def obey(how: Kill) -> None:
+        raise AssertionError(how)
+
+    begin, sentence, end = REPLY
+    frames = [begin, sentence, Stop(), LLMTextFrame("And the rest."), end, *REPLY]
+    gate = Ending(ask=NullControl().kill, obey=obey, said=said.append)
+    down, _ = await run_test(gate, frames_to_send=frames)
+    # The next reply is another one.
+    assert said == ["Gladly.", "Gladly."]
+    assert [frame.text for frame in down if isinstance(frame, LLMTextFrame)] == said
 
 
 # The socket of a call

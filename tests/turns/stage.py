@@ -36,6 +36,8 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
+from tipring.control.gate import ReplyGate
+from tipring.control.null import NullControl
 from tipring.journal import Event, Journal
 from tipring.llm.ladder import LadderLLMService
 from tipring.pipeline import Conversation
@@ -67,6 +69,10 @@ class _NoSound(FrameProcessor):
         await super().process_frame(frame, direction)
         if not isinstance(frame, InputAudioRawFrame):
             await self.push_frame(frame, direction)
+
+
+async def _obey(how: str) -> None:
+    """Nobody kills these calls."""
 
 
 class _Nothing:
@@ -174,6 +180,11 @@ class Stage:
         floor, journal, words = self.floor, self.journal, words_for(language)
         plan = a_plan(detector, self.script)
         ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
+        gate = ReplyGate(
+            ask=NullControl().kill,
+            obey=_obey,
+            said=lambda sentence: journal.note("agent.said", text=sentence),
+        )
         self.court = Court(
             plan,
             by=detector,
@@ -212,6 +223,7 @@ class Stage:
                     pair.user(),
                     _NoSound(),
                     ladder,
+                    gate,
                     self.desk,
                     self.mouth,
                     pair.assistant(),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import WebSocket
-from pipecat.frames.frames import EndFrame, LLMRunFrame, TTSSpeakFrame
-from pipecat.services.llm_service import FunctionCallParams
+from pipecat.frames.frames import EndFrame
 from pipecat.workers.runner import WorkerRunner
 
+from tipring.announcer import Announcer
 from tipring.control.gate import ReplyGate
 from tipring.control.null import Control, NullControl
 from tipring.control.protocol import Kill
@@ -21,7 +20,7 @@ from tipring.errors import TipringError
 from tipring.journal import Event, Journal
 from tipring.llm.breaker import Breakers
 from tipring.phone import mulaw
-from tipring.phone.ledger import FarewellFrame, HeardLedger
+from tipring.phone.ledger import HeardLedger
 from tipring.phone.socket import PhoneSocket
 from tipring.phone.stream import Start, TwilioStream
 from tipring.pipeline import Line, assemble
@@ -29,7 +28,7 @@ from tipring.providers import Call
 from tipring.selection import Selection
 from tipring.speech.phrases import Phrases
 from tipring.turns.floor import Floor
-from tipring.turns.silence import DeadAir, Remedy
+from tipring.turns.silence import DeadAir
 
 if TYPE_CHECKING:
     from tipring.tape.record import Tape
@@ -103,7 +102,6 @@ class PhoneCall:
         self._journal.subscribe(self._control.event)
         self._journal.subscribe(self._hear)
         self._floor = Floor()
-        self._news = asyncio.Event()
         self._tape = self._record(record_to) if record_to else None
         self._ledger = HeardLedger(
             stream=start.stream,
@@ -111,7 +109,18 @@ class PhoneCall:
             floor=self._floor,
             farewell=self._last_words_heard,
         )
-        self._gate = ReplyGate(ask=self._ask_kill, obey=self.kill)
+        self._gate = ReplyGate(
+            ask=self._ask_kill,
+            obey=self.kill,
+            said=lambda sentence: self._journal.note("agent.said", text=sentence),
+        )
+        self._announcer = Announcer(
+            self._config.agent,
+            floor=self._floor,
+            journal=self._journal,
+            gate=self._gate,
+            ended=self._ended,
+        )
         self._stream: TwilioStream | None = None
         self._line: Line | None = None
         self._runner = WorkerRunner(handle_sigint=False)
@@ -129,7 +138,7 @@ class PhoneCall:
                 journal=self._journal,
                 floor=self._floor,
                 rules=self._config.turns,
-                remedy=self._remedy,
+                remedy=self._announcer.remedy,
             )
             self._follow(self._line)
             await self._runner.add_workers(self._line.worker)
@@ -160,15 +169,7 @@ class PhoneCall:
         Args:
             by: ``silence``, ``time limit``, ``killed`` or ``host stopped``.
         """
-        if self._floor.leaving or self._line is None:
-            return
-        self._floor.leaving = True
-        self._journal.note("hang_up", by=by)
-        self._ended("agent hung up" if by == "silence" else by)
-        self._gate.drop()
-        goodbye = TTSSpeakFrame(self._config.agent.goodbye)
-        for frame in (goodbye, FarewellFrame()):
-            await self._line.desk.queue_frame(frame)
+        await self._announcer.hang_up(by)
 
     async def end(self, reason: str) -> None:
         """End the call at once.
@@ -228,8 +229,8 @@ class PhoneCall:
             phrases=self._phrases,
             journal=self._journal,
             floor=self._floor,
-            hang_up=self._hang_up_tool(),
-            on_mute=self._give_up,
+            hang_up=self._announcer.hang_up_tool(),
+            on_mute=self._announcer.give_up,
             gate=self._gate,
             breakers=self._breakers,
             about=self._about,
@@ -237,13 +238,14 @@ class PhoneCall:
         )
 
     def _follow(self, line: Line) -> None:
+        self._announcer.join(line)
+
         async def connected(*_: Any) -> None:
             self._journal.note("call.began", call=self.id, **line.names)
             if self._kill != "none":
                 await self.kill(self._kill)
-            elif greeting := self._config.agent.greeting:
-                self._floor.greeting = True
-                await line.desk.queue_frame(TTSSpeakFrame(greeting))
+            else:
+                await self._announcer.greet()
 
         async def disconnected(*_: Any) -> None:
             await self.end("stream lost" if self._stream_wait else "caller hung up")
@@ -260,11 +262,11 @@ class PhoneCall:
         async def exhausted(_: Any) -> None:
             self._journal.note("ladder.exhausted")
             self._floor.answer_owed = False
-            await self._speak(self._config.agent.apology)
+            await self._announcer.apologise()
 
         async def misheard(*_: Any) -> None:
             if not line.ears.is_usable:
-                await self._give_up()
+                await self._announcer.give_up()
 
         line.ears.add_event_handler("on_error", misheard)
         line.transport.add_event_handler("on_client_connected", connected)
@@ -289,89 +291,12 @@ class PhoneCall:
         warns = self._ttl - self._config.limits.warning
         if 0 < warns < ends:
             await asyncio.sleep(warns)
-            await self._warn(until=(warns + ends) / 2)
+            await self._announcer.warn(until=(warns + ends) / 2)
         await asyncio.sleep(ends - self._journal.now())
         await self.hang_up("time limit")
 
-    async def _warn(self, *, until: float) -> None:
-        """Say so when nobody speaks, or when it is time."""
-        floor = self._floor
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(until - self._journal.now()):
-                while (
-                    floor.turn_open
-                    or floor.caller_speaking
-                    or floor.answer_owed
-                    or floor.agent_audible
-                ):
-                    self._news.clear()
-                    await self._news.wait()
-        if not floor.leaving:
-            await self._speak(self._config.agent.warning)
-
     async def _ask_kill(self) -> Kill:
         return self._kill if self._kill != "none" else await self._control.kill()
-
-    # -- what is said --------------------------------------------------------------------------
-
-    async def _speak(self, text: str, *, remember: bool = True, at_once: bool = False) -> None:
-        """Say a phrase in its turn, or past a voice that is down, or that everybody waits for."""
-        if self._line is None or not text:
-            return
-        past = at_once or not self._line.voices.is_usable
-        if past and await self._line.player.speak(text, append_to_context=remember):
-            self._journal.note("agent.said", text=text)
-        else:
-            await self._line.desk.queue_frame(TTSSpeakFrame(text, append_to_context=remember))
-
-    async def _give_up(self) -> None:
-        """Apologise and hang up: nobody is left who could hear the caller, or speak to them."""
-        if self._floor.leaving or self._line is None:
-            return
-        line, agent = self._line, self._config.agent
-        self._floor.leaving = True
-        self._journal.note("hang_up", by="failure")
-        self._ended("failed")
-        by = line.desk if line.voices.is_usable else line.player
-        for text in (agent.apology, agent.goodbye):
-            if by is line.desk:
-                await line.desk.queue_frame(TTSSpeakFrame(text))
-            elif await line.player.speak(text):
-                self._journal.note("agent.said", text=text)
-        await by.queue_frame(FarewellFrame())
-
-    async def _remedy(self, remedy: Remedy) -> None:
-        agent = self._config.agent
-        match remedy:
-            case "nudge":
-                self._journal.note("nudge")
-                await self._speak(agent.nudge, at_once=True)
-            case "goodbye":
-                await self.hang_up("silence")
-            case "filler":
-                self._floor.filling = True
-                await self._speak(agent.filler, remember=False, at_once=True)
-            case "ask again":
-                if self._line is not None:
-                    await self._line.worker.queue_frame(LLMRunFrame())
-            case "apology":
-                await self._speak(agent.apology, at_once=True)
-
-    def _hang_up_tool(self) -> Callable[[FunctionCallParams], Any]:
-        async def hang_up(params: FunctionCallParams) -> None:
-            """End the phone call. Say goodbye first: nothing can be said after it."""
-            from pipecat.frames.frames import FunctionCallResultProperties
-
-            self._floor.leaving = True
-            self._journal.note("hang_up", by="agent")
-            await params.result_callback(
-                {"status": "the call ends"},
-                properties=FunctionCallResultProperties(run_llm=False),
-            )
-            if self._line is not None:
-                await self._line.worker.queue_frame(FarewellFrame())
-
-        return hang_up
 
     # -- how it ends -----------------------------------------------------------------------------
 
@@ -381,12 +306,8 @@ class PhoneCall:
             await self._line.worker.queue_frame(EndFrame())
 
     def _hear(self, event: Event) -> None:
-        self._news.set()
-        match event.name:
-            case "interruption":
-                self._floor.leaving = False  # the caller has more to say than goodbye
-            case "turn.speculated" | "llm.started":
-                self._control.expect()
+        if event.name in ("turn.speculated", "llm.started"):
+            self._control.expect()
 
     def _stream_lost(self) -> None:
         self._journal.note("stream.lost")

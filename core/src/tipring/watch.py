@@ -1,4 +1,4 @@
-"""Writes into the journal what the pipeline does by itself: the model, its tools, what is said."""
+"""Writes into the journal what the pipeline does by itself: the model, its tools, phrases."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from pipecat.frames.frames import (
     FunctionCallResultFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
-    LLMTextFrame,
     TTSSpeakFrame,
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 
 from tipring.journal import Journal
-from tipring.llm.ladder import LadderLLMService
 from tipring.speech.player import PhraseDesk, SpeakPhraseFrame
 
 
@@ -39,8 +37,6 @@ class Watch(BaseObserver):
                 self._journal.note("llm.started")
             case LLMFullResponseEndFrame():
                 self._journal.note("llm.ended")
-            case LLMTextFrame() if isinstance(data.source, LadderLLMService):
-                self._journal.note("agent.said", text=frame.text.strip())
             case TTSSpeakFrame() | SpeakPhraseFrame() if isinstance(data.source, PhraseDesk):
                 self._journal.note("agent.said", text=frame.text)
             case FunctionCallInProgressFrame() if frame.tool_call_id not in self._tools:

@@ -24,13 +24,18 @@ class ReplyGate(FrameProcessor):
         ask: How the switch stands. It was asked while the model was thinking, so that the answer
             is mostly there before the reply is.
         obey: Called with ``warm`` or ``hard``.
+        said: Called with each sentence that goes on to the voice, and with none that is dropped.
     """
 
     def __init__(
-        self, *, ask: Callable[[], Awaitable[Kill]], obey: Callable[[Kill], Awaitable[None]]
+        self,
+        *,
+        ask: Callable[[], Awaitable[Kill]],
+        obey: Callable[[Kill], Awaitable[None]],
+        said: Callable[[str], object],
     ) -> None:
         super().__init__()
-        self._ask, self._obey = ask, obey
+        self._ask, self._obey, self._said = ask, obey, said
         self._begun = False
         self._dropping = False
 
@@ -57,5 +62,8 @@ class ReplyGate(FrameProcessor):
             if self._begun:
                 await self.push_frame(frame, direction)
             self._begun = self._dropping = False
-        elif not (self._dropping and isinstance(frame, LLMTextFrame)):
+        elif not isinstance(frame, LLMTextFrame):
+            await self.push_frame(frame, direction)
+        elif not self._dropping:
+            self._said(frame.text.strip())
             await self.push_frame(frame, direction)
