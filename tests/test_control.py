@@ -31,6 +31,7 @@ TOKEN = "control-token"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 WITHIN = 30.0
 CALLS = 3
+GOODBYE = "Goodbye, and thank you for calling the kitchen."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         **KEYRING,
         "XDG_CACHE_HOME": str(folder),
         "TIPRING_LIMITS__MAX_CALLS": str(CALLS),
-        "TIPRING_AGENT__GOODBYE": "Goodbye, and thank you for calling the kitchen.",
+        "TIPRING_AGENT__GOODBYE": GOODBYE,
     }
     async with (
         emulated(folder) as providers,
@@ -429,6 +430,31 @@ async def test_a_kill_that_is_answered_to_the_hosts_question_ends_the_call_befor
             await phone.say("table")
             assert (await owner.until("call.ended"))["detail"]["reason"] == "killed"
         assert asked and _sounds(owner) == spoken
+        assert _said(owner) == ["Kitchen.", GOODBYE][:spoken]
+
+
+async def test_a_reply_that_was_dropped_is_not_in_the_models_memory_when_the_call_goes_on(
+    world: World,
+) -> None:
+    async with switch(json.dumps({"kill": "warm"}), json.dumps({"kill": "none"})) as (url, _):
+        call = await world.given(kill_url=url)
+        async with line(world, call) as phone, control(world, call) as owner:
+            await owner.until("agent.stopped")
+            await phone.say("table")
+            await owner.until("hang_up")
+            await owner.until("agent.started")
+            await owner.kill("none")
+            await phone.say("window")  # over the goodbye
+            await owner.until("interruption")
+            await owner.until("rung.used")
+            await owner.until("agent.stopped")
+    greeting, goodbye, *reply = _said(owner)
+    assert (greeting, goodbye) == ("Kitchen.", GOODBYE)
+    # The model answers in the same words each time: one of its two answers was dropped.
+    assert reply and len(set(reply)) == len(reply)
+    messages = json.dumps(world.providers.asked()[-1]["messages"])
+    assert "table" in messages and "window" in messages
+    assert not any(sentence in messages for sentence in reply)
 
 
 @pytest.mark.parametrize("answer", [None, "nonsense", '{"kill": "softly"}', '{"kill": "none"}'])
@@ -442,6 +468,11 @@ async def test_no_answer_about_the_switch_is_none_and_the_reply_is_said(
             await phone.say("table")
             await owner.until("agent.stopped")
         assert asked and _sounds(owner) == 2
+
+
+def _said(owner: Object) -> list[str]:
+    """What went to the voice."""
+    return [event["detail"]["text"] for event in owner.events if event["name"] == "agent.said"]
 
 
 def _sounds(owner: Object) -> int:
