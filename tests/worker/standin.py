@@ -168,6 +168,8 @@ async def main() -> None:
     await asyncio.sleep(DOES.get("load", 0))
     host.ready = True
     await stopped.wait()
+    if host.call and not any(event["name"] == "call.began" for event in host.events):
+        await host.note("call.ended", reason="host stopped")
     for runner in runners:
         await runner.cleanup()
 

@@ -206,6 +206,21 @@ async def test_a_caller_whose_host_died_is_told(cloud: Cloud) -> None:
     assert "<Say>" in twiml and "<Hangup/>" in twiml
 
 
+async def test_a_caller_whose_host_is_stopped_before_the_stream_came_is_told(
+    cloud: Cloud,
+) -> None:
+    call = new_call()
+    path = await cloud.answered(call)
+    process = cloud.engine.started[-1].process
+    assert process is not None
+    process.terminate()
+    await cloud.event(call, "call.over")
+    assert await cloud.refused(path) == 410
+    _, twiml = await cloud.webhook(f"/resume/{call}", {"CallSid": call})
+    assert "<Say>" in twiml and "<Hangup/>" in twiml
+    assert "call.ended" in await cloud.names(call)
+
+
 # The end of a call
 
 

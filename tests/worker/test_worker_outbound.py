@@ -52,6 +52,15 @@ async def test_a_hard_kill_hangs_up_the_call_by_twilios_name_for_it(start: Start
     await cloud.twilio.until_hung_up("CAdialled")
 
 
+async def test_a_phone_rings_no_longer_when_its_host_is_stopped(start: Start) -> None:
+    cloud = await start()
+    await place(cloud)
+    process = cloud.engine.started[-1].process
+    assert process is not None
+    process.terminate()
+    await cloud.twilio.until_hung_up("CAdialled")
+
+
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed", "canceled", "completed"])
 async def test_a_call_that_twilio_says_is_over_stops_its_container(
     cloud: Cloud, status: str

@@ -195,7 +195,11 @@ export class VoiceContainer extends Container<Env> {
 
   private hear(seq: number, name: string, at: number, detail: Record<string, unknown>): void {
     if (!this.add(name, { ...detail, at }, seq)) return;
-    if (name === "call.ended") this.ctx.waitUntil(this.end(String(detail["reason"] ?? "the host ended it")));
+    if (name !== "call.ended") return;
+    // When it ended before its stream came, Twilio comes to /resume and the caller is told, or nobody has picked up yet.
+    const begun = this.events.happened("call.began");
+    const reason = begun ? String(detail["reason"] ?? "the host ended it") : "container stopped";
+    this.ctx.waitUntil(this.end(reason, { hangUp: !begun && this.record.config?.direction === "outbound" }));
   }
 
   // Killing and ending

@@ -47,6 +47,10 @@ export class Events {
     return this.sql.exec<{ last: number }>("SELECT coalesce(max(host), 0) AS last FROM events").one().last;
   }
 
+  happened(name: string): boolean {
+    return this.sql.exec("SELECT 1 FROM events WHERE name = ? LIMIT 1", name).toArray().length > 0;
+  }
+
   forget(): void {
     this.sql.exec("DELETE FROM events");
   }

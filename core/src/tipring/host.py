@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 # Twilio opens the stream within a second of the TwiML; a minute is for a slow day.
 _TICKET_SECS = 60.0
 _STOP_WITHIN = 10.0
+# The Worker's ticket for a stream is good for two minutes: after that none can come.
+_STREAM_WITHIN = 120.0
+_TOLD_WITHIN = 1.0
 # A voice that takes longer for a greeting is none to speak with.
 _PROOF_WITHIN = 5.0
 # For all the phrases: a voice that hangs is not asked for ever.
@@ -242,9 +245,18 @@ class Host:
         await asyncio.to_thread(give_back)
 
     async def drain(self) -> None:
-        """Take no new calls, and wait until the live ones are over; each has its time limit."""
+        """Take no new calls, and wait until those that were taken are over.
+
+        Each has its time limit. One that an owner gave and whose stream is still on its way is
+        waited for: its caller hears ringing, and was promised an answer.
+        """
         self.closing = True
+        await asyncio.gather(*map(self._settle, self.owners.values()))
         await self._empty.wait()
+
+    async def _settle(self, owner: Owner) -> None:
+        await owner.settled(within=_STREAM_WITHIN)
+        await owner.turn_away("host stopped", within=_TOLD_WITHIN)
 
     async def close(self, *, within: float) -> None:
         """Take no new calls, let the live ones say goodbye, and end those that do not.
@@ -255,6 +267,8 @@ class Host:
         self.closing = True
         if self._rendering is not None:
             self._rendering.cancel()
+        for owner in self.owners.values():
+            await owner.turn_away("host stopped", within=_TOLD_WITHIN)
         for call in list(self.calls.values()):
             await call.hang_up("host stopped")
         try:

@@ -72,7 +72,7 @@ def owned_app(host: Host) -> FastAPI:
             log.warning("call %s: %s", call, error)
             await web.close(websocket, _NOT_ALLOWED)
             return
-        if owner.call is None:
+        if owner.call is None and not owner.over:
             owner.begin(_begin(host, owner, websocket, start))
         if owner.call is not None and not owner.call.over:
             await owner.call.carry(websocket, start)
@@ -86,7 +86,7 @@ def _refused(owner: Owner | None, media_token: str) -> Response | None:
         return web.refusal(404, "there is no such call")
     if not owner.opens(media_token):
         return web.refusal(403, "this is not the call's media token")
-    if owner.call is not None and owner.call.over:
+    if owner.over:
         return web.refusal(410, "the call is over")
     return None
 

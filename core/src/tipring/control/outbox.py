@@ -36,6 +36,7 @@ class Outbox:
         self._seq = 0
         self._sent = 0
         self._readers: list[Callable[[], None]] = []
+        self._was_read = False
         self._progress = asyncio.Event()
 
     # On the call's loop
@@ -70,6 +71,12 @@ class Outbox:
             return False
         return self._sent >= upto
 
+    async def deserted(self) -> None:
+        """Wait until somebody has read, and nobody does any longer."""
+        while not self._was_read or self._readers:
+            self._progress.clear()
+            await self._progress.wait()
+
     @property
     def empty(self) -> bool:
         """Whether everything was sent."""
@@ -90,6 +97,7 @@ class Outbox:
         """
         with self._lock:
             self._readers.append(wake)
+            self._was_read = True
 
     def leave(self, wake: Callable[[], None]) -> None:
         """A reader goes."""

@@ -39,6 +39,8 @@ class Owner:
         self._pushed: Kill = "none"
         self._poll = KillPoll(client, str(init.kill_url), call=init.call) if init.kill_url else None
         self._obeying: set[asyncio.Task[None]] = set()
+        self._begun = asyncio.Event()
+        self._turned_away = False
 
     def opens(self, token: str) -> bool:
         """Whether this token opens the call's stream."""
@@ -47,12 +49,25 @@ class Owner:
     @property
     def waiting(self) -> bool:
         """Whether the call's first stream is still to come."""
-        return self.call is None and self._loop.time() - self._given_at < self.init.ttl
+        return (
+            self.call is None
+            and not self.over
+            and self._loop.time() - self._given_at < self.init.ttl
+        )
+
+    def _left(self) -> float:
+        """Seconds that the call has, from when it was given."""
+        return self._given_at + self.init.ttl - self._loop.time()
+
+    @property
+    def over(self) -> bool:
+        """Whether the call takes no stream any more."""
+        return self._turned_away if self.call is None else self.call.over
 
     @property
     def gone(self) -> bool:
         """Whether the call never came, or is over and was told of."""
-        return not self.waiting and (self.call is None or (self.call.over and self.outbox.empty))
+        return not self.waiting and (self.call is None or (self.over and self.outbox.empty))
 
     @property
     def about(self) -> str:
@@ -64,7 +79,39 @@ class Owner:
     def begin(self, call: PhoneCall) -> None:
         """The call's first stream came."""
         self.call = call
+        self._begun.set()
         self._obey(self._pushed)
+
+    async def settled(self, *, within: float) -> None:
+        """Wait for the call's first stream, while it may come.
+
+        An owner whose control socket was there and is gone wants the call no longer.
+
+        Args:
+            within: Seconds after which it does not come.
+        """
+        left = min(within, self._left())
+        waiting = [
+            asyncio.create_task(self._begun.wait()),
+            asyncio.create_task(self.outbox.deserted()),
+        ]
+        try:
+            await asyncio.wait(waiting, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
+
+    async def turn_away(self, reason: str, *, within: float) -> None:
+        """Tell that the call ended before it began; its stream is refused from here on.
+
+        Args:
+            reason: As in ``call.ended``.
+            within: Seconds that the telling may take.
+        """
+        if self.call is None and not self._turned_away:
+            self._turned_away = True
+            self.event(Event(at=0.0, name="call.ended", detail={"reason": reason}))
+            await self.told(within=within)
 
     def push(self, kill: Kill) -> None:
         """Set the kill switch. From any thread."""
