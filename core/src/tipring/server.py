@@ -25,6 +25,7 @@ from tipring.control.app import control_app
 from tipring.control.audio import owned_app
 from tipring.errors import ConfigError
 from tipring.host import Host
+from tipring.memory import end_start
 from tipring.phone.signature import Signatures, stream_url
 from tipring.phone.stream import MAX_MESSAGE, NotAPhone, greet
 from tipring.phone.twiml import connect_stream, say_and_hang_up
@@ -142,6 +143,7 @@ async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = Tr
             try:
                 if not await _load(host, signals):
                     return
+                end_start()
                 if announce:
                     where = {"url": url, "port": audio.getsockname()[1]}
                     ready = {**where, "control_port": control.getsockname()[1]}

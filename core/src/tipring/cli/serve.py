@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: bool) -> None:
     """Answer the phone until Ctrl-C or SIGTERM, which end the calls in order."""
+    from tipring.memory import begin_start, keep_little
+
+    begin_start()
     config = configured(ctx)
     from tipring.cli.logs import attend
-    from tipring.memory import keep_little
 
     attend(os.environ)
     keep_little()

@@ -20,13 +20,19 @@ def build(settings: GatewaySettings, call: Call) -> Rung:
     Raises:
         PluginError: A key is missing without which no request could succeed.
     """
+    from tipring_llm_gateway import lean
     from tipring_llm_gateway.route import route_of
 
     route = route_of(settings, call.id)
+    # With each SDK what it would load with the first request, on the event loop.
     if route.speaks == "anthropic":
+        lean.load("anthropic", "anthropic.resources.messages.messages")
         from tipring_llm_gateway.anthropic_rung import AnthropicRung
 
         return AnthropicRung(settings, route)
+    lean.load(
+        "openai", "openai.resources.chat.chat", "openai.resources.chat.completions.completions"
+    )
     from tipring_llm_gateway.openai_rung import OpenAIRung
 
     return OpenAIRung(settings, route)

@@ -8,10 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import openai
-
-# The SDK would load these with the first request, on the event loop.
-import openai.resources.chat.chat
-import openai.resources.chat.completions.completions
 from pipecat.adapters.llm.services.open_ai_adapter import OpenAILLMAdapter
 from tipring.llm.failures import RungFailed
 from tipring.providers import End, RungEvent, TextDelta, ToolCall, Usage

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-from elevenlabs.client import ElevenLabs
+
+# The SDK's own ElevenLabs is this one and the makers' other products, which are imported with it.
+from elevenlabs.base_client import BaseElevenLabs as ElevenLabs
 from elevenlabs.core.api_error import ApiError
 from elevenlabs.core.request_options import RequestOptions
 from elevenlabs.types import VoiceSettings
