@@ -80,9 +80,9 @@ def test_an_empty_variable_is_as_if_it_were_not_set(tmp_path: Path) -> None:
 
 
 def test_a_section_is_set_from_the_environment() -> None:
-    config = load(None, {"TIPRING_AGENT__GREETING": "", "TIPRING_TURNS__SPECULATE": "false"})
+    config = load(None, {"TIPRING_AGENT__GREETING": "", "TIPRING_TURNS__SPECULATE": "never"})
     assert config.agent.greeting == ""
-    assert config.turns.speculate is False
+    assert config.turns.speculate == "never"
 
 
 def test_lines_inside_a_long_text_are_not_taken_for_keys(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ MISTAKES = {
     "not a number": ('[turns]\nhold = "x"\n', r'"x" is not a number'),
     "not whole": ("[server]\nport = 1.5\n", r"1\.5 is not a whole number"),
     "not text": ("[agent]\ngreeting = 1\n", r"1 is not text"),
-    "not a truth": ("[turns]\nspeculate = 7\n", r"7 is not true or false"),
+    "not one of them": ('[turns]\nspeculate = "no"\n', r"silence.*proposal.*never"),
     "empty list": ("[use]\nstt = []\n", r"it is empty: it needs at least 1"),
     "name that cannot be": ('[use]\nstt = "Deep-Gram"\n', r'"Deep-Gram" cannot be a name'),
     "table name that cannot be": ("[stt.Deep]\nx = 1\n", r'"Deep" cannot be a name'),
@@ -144,6 +144,27 @@ def test_variables_that_an_orchestrator_invents_are_left_alone() -> None:
     load(None, {"TIPRING_PORT": "tcp://10.0.0.1:80", "TIPRING_SERVICE_HOST": "10.0.0.1"})
 
 
+@pytest.mark.parametrize("language", ["es", "es-MX", "ES_us"])
+def test_phrases_that_nobody_wrote_are_in_the_agents_language(language: str) -> None:
+    english, agent = load(None, {}).agent, load(None, {"TIPRING_AGENT__LANGUAGE": language}).agent
+    phrases = [name for name in type(agent).model_fields if name != "language"]
+    same = [name for name in phrases if getattr(agent, name) == getattr(english, name)]
+    assert same == []
+    assert agent.warning == "Nos queda más o menos un minuto de llamada."
+
+
+def test_a_phrase_that_was_written_stays_whatever_the_language(tmp_path: Path) -> None:
+    path = written(tmp_path, '[agent]\nlanguage = "es"\nwarning = ""\ngoodbye = "Chau."\n')
+    agent = load(path, {}).agent
+    assert (agent.warning, agent.goodbye, agent.nudge) == ("", "Chau.", "¿Sigue ahí?")
+
+
+@pytest.mark.parametrize("language", ["en", "en-GB", "de", "../turns"])
+def test_a_language_without_phrases_has_the_english_ones(language: str) -> None:
+    agent = load(None, {"TIPRING_AGENT__LANGUAGE": language}).agent
+    assert agent == load(None, {}).agent.model_copy(update={"language": language})
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     path = written(tmp_path, "[turns]\nhold = 99\nhodl = 1\n[agnt]\n")
     with pytest.raises(Mistakes) as raised:
@@ -176,11 +197,11 @@ text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size
     greeting=text,
     hold=st.floats(0, 10),
     calls=st.integers(1, 1000),
-    speculate=st.booleans(),
+    speculate=st.sampled_from(["silence", "proposal", "never"]),
     llm=st.lists(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), min_size=1, unique=True),
 )
 def test_what_is_set_by_the_environment_is_what_is_read(
-    greeting: str, hold: float, calls: int, speculate: bool, llm: list[str]
+    greeting: str, hold: float, calls: int, speculate: str, llm: list[str]
 ) -> None:
     config = load(
         None,
@@ -188,7 +209,7 @@ def test_what_is_set_by_the_environment_is_what_is_read(
             "TIPRING_AGENT__GREETING": greeting,
             "TIPRING_TURNS__HOLD": repr(hold),
             "TIPRING_LIMITS__MAX_CALLS": str(calls),
-            "TIPRING_TURNS__SPECULATE": str(speculate).lower(),
+            "TIPRING_TURNS__SPECULATE": speculate,
             "TIPRING_LLM": ",".join(llm),
         },
     )

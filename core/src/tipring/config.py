@@ -18,6 +18,7 @@ from tipring.errors import ConfigError
 from tipring.providers import Settings
 from tipring.sections import Agent, Ladder, Limits, Record, Server, Turns, Twilio, Use
 from tipring.settings import Mistakes, secret_env, settle, tell
+from tipring.speech.phrasebook import in_its_language
 from tipring.written import NAME, Value, bad_name, read
 
 __all__ = ["NAME", "SECTIONS", "Config", "Mistakes", "Value", "load"]
@@ -131,6 +132,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         mistakes += _misnamed(use, sources)
     if mistakes:
         raise tell(mistakes)
+    agent = made["agent"]
+    if isinstance(agent, Agent):
+        made["agent"] = in_its_language(agent)
     return Config(
         **made,  # type: ignore[arg-type]  # each section is made by its own class just above
         path=written.path,
