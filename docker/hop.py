@@ -1,4 +1,4 @@
-"""Measure what the way through Worker and object costs a media frame, there and back.
+"""Measure what the way through Worker and object costs: a media frame there and back, a webhook.
 
     python docker/hop.py [--seconds 20] [--write]
 
@@ -28,6 +28,7 @@ from tests.worker import cloud, standin
 
 PAYLOAD = base64.b64encode(bytes(160)).decode()
 FRAME = 0.020
+CALLS = 20
 
 
 class Echo(standin.Host):
@@ -61,8 +62,11 @@ async def frames(ws: aiohttp.ClientWebSocketResponse, seconds: float) -> list[fl
     return sorted(took)
 
 
-async def through(seconds: float) -> list[float]:
-    """Through the Worker and the object."""
+async def through(seconds: float) -> tuple[list[float], list[float]]:
+    """Through the Worker and the object: frames, and webhooks to their TwiML.
+
+    Each webhook is a call of its own, and starts a process that is ready as soon as it listens.
+    """
     image = cloud.Image(
         command=[sys.executable, __file__, "--echo"],
         ports={8080: "AUDIO_PORT", 9090: "CONTROL_PORT"},
@@ -74,7 +78,13 @@ async def through(seconds: float) -> list[float]:
             took = await frames(ws, seconds)
             await worker.kill(call, "hard")
             await ws.close()
-            return took
+            rung = []
+            for _ in range(CALLS):
+                began = time.perf_counter()
+                await worker.answered(call := cloud.new_call())
+                rung.append(time.perf_counter() - began)
+                await worker.kill(call, "hard")
+            return took, sorted(rung)
 
 
 async def direct(seconds: float) -> list[float]:
@@ -120,7 +130,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     subprocess.run(["npm", "run", "--silent", "bundle"], cwd=cloud.ROOT / "worker", check=True)
     alone = asyncio.run(direct(told.seconds))
-    there = asyncio.run(through(told.seconds))
+    there, rung = asyncio.run(through(told.seconds))
     table = "\n".join(
         [
             "| a frame of 20 ms, there and back | p50 | p99 |",
@@ -128,7 +138,12 @@ def main() -> None:
             row("through the Worker and the object", there),
             row("straight to the process", alone),
             "",
-            f"{len(there)} frames each. {origin(load)}",
+            "| a call's webhook to its TwiML | p50 | most |",
+            "|---|---|---|",
+            "| through the Worker and the object, to a process that is ready as soon as it listens"
+            f" | {rung[len(rung) // 2] * 1000:.0f} ms | {rung[-1] * 1000:.0f} ms |",
+            "",
+            f"{len(there)} frames each, {len(rung)} webhooks. {origin(load)}",
         ]
     )
     print(table)
