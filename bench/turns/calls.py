@@ -29,7 +29,7 @@ OVERLAYS = ("backchannel", "cough", "um", "noise", "side_talk", "hello")
 HOLD = 0.2
 """Seconds of silence inside a turn that count as a hold, as in eot-bench; over 5 s do not."""
 
-SEGMENT = 0.3
+SEGMENT = 0.25
 """Seconds of silence after which a transcriber ends a segment."""
 
 After = Literal["start", "agent_start", "agent_end", "clip_end", "asked"]

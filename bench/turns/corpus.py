@@ -58,8 +58,8 @@ class Speaker:
         return found
 
     def agent(self, sentence: str) -> Samples:
-        """A sentence of the agent's, as a voice service would give it."""
-        return level(self._voice.say(sentence, rate=RATE), -20.0)
+        """A sentence of the agent's. It begins with its sound: the stub adds the delay."""
+        return trimmed(level(self._voice.say(sentence, rate=RATE), -20.0))
 
 
 def trimmed(samples: Samples) -> Samples:

@@ -247,7 +247,7 @@ ADDRESSES = (
 def _digits(draft: Draft, groups: Sequence[str], gaps: Sequence[float]) -> list[Piece | float]:
     """Digits in groups, by a recorded speaker where there is one."""
     parts: list[Piece | float] = []
-    speakers = sorted(draft.corpus.digits)
+    speakers = sorted(name for name, own in draft.corpus.digits.items() if len(own) == len(DIGITS))
     own = draft.corpus.digits.get(speakers[draft.voice % len(speakers)]) if speakers else None
     for index, group in enumerate(groups):
         if index:
@@ -279,6 +279,7 @@ def dictation(draft: Draft, number: int) -> None:
         gaps = [float(draft.random.choice([0.4, 0.6, 0.8, 1.0, 1.4, 2.0])) for _ in range(6)]
         figures = "".join(str(d) for d in draft.random.integers(0, 10, 10))
         if kind == "phone":
+            figures = str(draft.random.integers(2, 10)) + figures[1:]  # none begins with 0 or 1
             parts = _digits(draft, (figures[:3], figures[3:6], figures[6:]), gaps)
         elif kind == "code":
             parts = _digits(draft, (figures[:3], figures[3:6]), gaps)

@@ -66,6 +66,7 @@ class System:
         python = os.environ.get("BENCH_LIVEKIT_PYTHON") if module == "livekit_agent" else None
         words = [python or sys.executable, "-m", f"bench.turns.systems.{module}"]
         words += ["--calls", str(folder), "--variant", variant, "--track", str(track)]
+        words += ["--notes", str(log.with_suffix(".jsonl"))]
         with log.open("wb") as errors:
             self.process = await asyncio.create_subprocess_exec(
                 *words,

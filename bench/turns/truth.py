@@ -23,10 +23,10 @@ import numpy as np
 
 from bench.turns.calls import RATE, SEGMENT, Call, Samples, Word, load_all
 
-INTERIM = 0.3
+INTERIM = 0.15
 """Seconds from a word's end until it is in an interim transcript."""
 
-FINAL = 0.3
+FINAL = 0.25
 """Seconds from the end of a segment until its final transcript."""
 
 FIRST_TOKEN = 0.25

@@ -138,9 +138,8 @@ def a_plan(detector: str, script: Script) -> TurnPlan:
     match detector:
         case "smart":
             analyzer = ScriptedAnalyzer(script)
-            return TurnPlan(
-                stop=TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer), patience=1.7
-            )
+            stop = TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer)
+            return TurnPlan(stop=stop, patience=1.7, sure=lambda: script.complete)
         case "flux":
             return TurnPlan(stop=Flux(script), patience=3.0)
         case _:

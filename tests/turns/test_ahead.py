@@ -64,10 +64,13 @@ def test_what_an_answer_ahead_cost_that_was_not_needed_is_counted() -> None:
             await stage.voice(False)
             await asyncio.sleep(1)
             await stage.voice(True)
+            await asyncio.sleep(0.4)
+            assert not stage.noted("turn.withdrawn")  # a voice alone may be a breath
+            await stage.interim("For")
             await asyncio.sleep(1)
         [withdrawn] = stage.noted("turn.withdrawn")
         assert withdrawn.detail["why"] == "the caller went on"
-        assert 0.9 <= withdrawn.detail["wasted"] <= 1.0
+        assert 1.3 <= withdrawn.detail["wasted"] <= 1.4
         assert withdrawn.detail["tokens"] >= 1
 
     run_fast(main())

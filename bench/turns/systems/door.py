@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=Path, required=True)
     parser.add_argument("--variant", default="")
     parser.add_argument("--track", type=int, default=1)
+    parser.add_argument("--notes", type=Path, help="for a system that can say why it did it")
     return parser.parse_args()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from bench.turns.truth import Desk
 
 if TYPE_CHECKING:
     from tipring.host import Host
+    from tipring.journal import Event
 
 TURN = {"smart": "smart", "vad": "vad", "flux": "bench_flux"}
 
@@ -65,7 +67,14 @@ async def main() -> None:
                     chosen, config=dataclasses.replace(chosen.config, agent=agent)
                 )
 
-        host = OneGreetingACall(config.load(toml, {}))
+        # Nothing of it is scored; whoever wonders about a call finds its decisions there.
+        notes = await asyncio.to_thread(given.notes.open, "w", encoding="utf-8")
+
+        def note(sid: str, event: Event) -> None:
+            line = {"call": desk.truth(sid).call.id, "at": round(event.at, 3), "what": event.name}
+            notes.write(json.dumps({**line, **event.detail}, default=str) + "\n")
+
+        host = OneGreetingACall(config.load(toml, {}), on_event=note)
         if given.variant == "flux":
             from bench.turns.flux import FluxOfTheTruth
 
@@ -74,6 +83,7 @@ async def main() -> None:
                 await _answer(host, desk)
         else:
             await _answer(host, desk)
+        notes.close()
 
 
 async def _answer(host: Host, desk: Desk) -> None:

@@ -131,6 +131,9 @@ class TurnPlan:
         patience: Seconds after the caller's silence began in which the detector must have
             spoken; later, the host decides by silence and words alone.
         punctuates: As in :class:`Stt`, for the transcriber in ``stt``.
+        sure: Tells of the last proposal whether the detector judged so. One that also proposes when
+            its patience is over says False then, and the host waits ``[turns] unsure``. None: it
+            always is.
     """
 
     stop: BaseUserTurnStopStrategy
@@ -138,6 +141,7 @@ class TurnPlan:
     stt: STTService | None = None
     patience: float = 1.5
     punctuates: bool = True
+    sure: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ A provider's settings are its own; ``[use]`` says which providers are used.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -84,8 +84,22 @@ class Turns(Settings):
     unmarked: float = Field(
         1.5, ge=0, le=10, description="The same where only the full stop is missing."
     )
-    speculate: bool = Field(
-        True, description="Whether the model may start while a turn is held, unheard until it ends."
+    unsure: float = Field(
+        1.3,
+        ge=0,
+        le=10,
+        description="The same where the words sound finished, but not to the detector.",
+    )
+    short: float = Field(
+        0.6,
+        ge=0,
+        le=10,
+        description="The same for an answer of up to three words to the agent's question.",
+    )
+    speculate: Literal["silence", "proposal", "never"] = Field(
+        "silence",
+        description="From when on the model may make its answer, unheard until the turn is over:"
+        " from the caller's silence on, from the detector's proposal on, or not at all.",
     )
     nudge_after: float = Field(6.0, gt=0, le=120, description="Silence owed by the caller.")
     nudge_again: float = Field(10.0, gt=0, le=120, description="Silence after the first nudge.")

@@ -10,6 +10,7 @@ from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
 from tipring.journal import Journal
 from tipring.providers import Usage
+from tipring.turns.words import spoken
 
 # Seconds in which a question that has been asked is sure to have reached the model.
 _SAME_MOMENT = 0.005
@@ -34,7 +35,7 @@ class Ahead:
         self._spent = spent
         self._speculation: UserTurnSpeculation | None = None
         self._asked_at = 0.0
-        self._refused: set[str] = set()
+        self._refused: set[tuple[str, ...]] = set()
         self._confirmed_at: float | None = None
 
     def turn_began(self) -> None:
@@ -47,8 +48,8 @@ class Ahead:
         self._confirmed_at = None
 
     async def ask(self, text: str) -> None:
-        """Let the model begin, unless it is at this text or has refused it."""
-        if text in self._refused or (self._speculation and self._speculation.text == text):
+        """Let the model begin, unless it is at these words or has refused them."""
+        if spoken(text) in self._refused or self._is_at(text):
             return
         await self.withdraw("the words changed")
         self._speculation = UserTurnSpeculation(text=text)
@@ -57,8 +58,8 @@ class Ahead:
         await self._court.trigger_user_turn_inference_triggered(speculation=self._speculation)
 
     async def confirm(self, text: str) -> bool:
-        """Keep the answer if it is one to this text; else withdraw it and say False."""
-        if self._speculation and self._speculation.text == text:
+        """Keep the answer if it is one to these words; else withdraw it and say False."""
+        if self._is_at(text):
             self._speculation, self._confirmed_at = None, _now()
             return True
         await self.withdraw("the words changed")
@@ -91,11 +92,15 @@ class Ahead:
             Whether it crossed with the commit, which asked for nothing more: ask now.
         """
         if self._speculation is not None:
-            self._refused.add(self._speculation.text)
+            self._refused.add(spoken(self._speculation.text))
             await self.withdraw("the answer needs the commit")
             return False
         confirmed, self._confirmed_at = self._confirmed_at, None
         return confirmed is not None and _now() - confirmed < _CROSSING
+
+    def _is_at(self, text: str) -> bool:
+        # A final transcript differs from the guess before it by its full stops.
+        return self._speculation is not None and spoken(self._speculation.text) == spoken(text)
 
 
 def _now() -> float:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
@@ -41,6 +42,7 @@ from tipring.turns.detector import Detector
 from tipring.turns.ending import Ending
 from tipring.turns.floor import Committed, Floor
 from tipring.turns.judge import Judge, Verdict
+from tipring.turns.pause import Pause
 from tipring.turns.said import Said
 from tipring.turns.timers import Timers
 from tipring.turns.words import Words, spoken
@@ -53,6 +55,9 @@ _WORDLESS_FINAL = 2.0
 _LAG = 1.0
 # Seconds after which a held turn is answered ahead: words that come in a burst ask once.
 _AHEAD = 0.05
+# Words that the transcriber only guesses are answered ahead when they have not changed for so long.
+_GUESSED = 0.25
+_UNSURE = "the detector is not sure"
 # After a detector has failed, silence alone ends a turn this late (Smart Turn's own cap).
 _SILENCE = 0.7
 
@@ -88,7 +93,7 @@ class Court(BaseUserTurnStopStrategy):
     ) -> None:
         super().__init__()
         self._detector = Detector(plan.stop, name=by, court=self)
-        self._patience = plan.patience
+        self._patience, self._sure = plan.patience, plan.sure
         self._setup: FrameProcessorSetup | None = None
         self._floor = floor
         self._journal = journal
@@ -99,10 +104,9 @@ class Court(BaseUserTurnStopStrategy):
         self._decided = False
         self._armed = False
         self._said = Said()
-        self._silent_since = 0.0
+        self._pause = Pause()
         self._voiced = False
         self._late = False
-        self._proposed_by: str | None = None
         self._held_because: str | None = None
         self._ahead = Ahead(self, journal, spent)
         self._failed = False
@@ -155,7 +159,8 @@ class Court(BaseUserTurnStopStrategy):
         if by == self._detector.name:
             return
         before, self._detector = self._detector, Detector(plan.stop, name=by, court=self)
-        self._patience, self._failed = plan.patience, False
+        self._patience, self._sure = plan.patience, plan.sure
+        self._failed = False
         if self._setup is not None:
             await self._detector.setup(self._setup)
         if self._armed:
@@ -176,7 +181,8 @@ class Court(BaseUserTurnStopStrategy):
         self._ahead.turn_began()
         if self._late:
             # Words of the turn before: there was a silence already, and a proposal.
-            self._voiced, self._proposed_by = True, None
+            self._voiced = True
+            self._pause.void()
             self._propose("words")
         self._arm()
 
@@ -190,7 +196,8 @@ class Court(BaseUserTurnStopStrategy):
             await self._ahead.withdraw("the turn was ended")
         self._open = self._armed = self._voiced = self._late = False
         self._floor.turn_open = False
-        self._proposed_by = self._held_because = None
+        self._held_because = None
+        self._pause.void()
         self._detector.turn_ended()
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
@@ -228,33 +235,41 @@ class Court(BaseUserTurnStopStrategy):
         self._late = False
         self._arm()
         if not self._open:
-            self._proposed_by = None  # it was about the noise before
-        await self._resume()
-        if self._open and not self._decided:
+            self._pause.void()  # it was about the noise before
+        elif not self._decided:
+            # It may be no more than a breath: what was proposed is void when it is words.
+            self._stop_waiting()
+            self._pause.voice(self._now(), self._said.words)
             self._expect_words()
 
     async def _caller_silent(self, ago: float) -> None:
         if self._floor.caller_speaking:  # a transcriber notices it after the voice detector
-            self._silent_since = self._now() - ago
+            if self._pause.silent(self._now() - ago, self._said.words):
+                await self._resume()
         self._floor.caller_speaking = self._ending.controller_hears = False
         self._timers.stop("wordless")
         self._expect_detector()
         await self._consider()
+        self._answer_ahead()
 
     async def _hear_interim(self, text: str) -> None:
         if text == self._said.interim or not spoken(text) or not self._open or self._decided:
             return
         self._said.hear_interim(text)
-        if self._unheard():
+        if self._pause.goes_on(self._said.words) or self._unheard():
             await self._resume()
         self._hear_words()
+        self._answer_ahead()
 
     async def _hear_final(self, text: str) -> None:
         if not self._open or not text.strip():
             return
         self._said.hear_final(text)
+        if self._pause.goes_on(self._said.words):
+            await self._resume()
         self._hear_words()
         await self._consider()
+        self._answer_ahead()
 
     def _hear_words(self) -> None:
         if self._decided:
@@ -263,7 +278,7 @@ class Court(BaseUserTurnStopStrategy):
             self._expect_words()
             return
         if self._unheard():
-            self._silent_since = self._now()
+            self._pause.since = self._pause.last = self._now()
         self._expect_detector()
 
     def _expect_words(self) -> None:
@@ -278,20 +293,22 @@ class Court(BaseUserTurnStopStrategy):
         """
         if self._floor.caller_speaking or self._late:
             return False
-        return not self._voiced or self._now() - self._silent_since > _LAG
+        return not self._voiced or self._now() - self._pause.last > _LAG
 
     async def _resume(self) -> None:
         """The caller goes on: what was proposed, held or speculated is void."""
         if not self._open or self._decided:
             return
-        self._timers.stop("patience")
-        self._timers.stop("hold")
-        self._timers.stop("ahead")
-        self._said.doubt_guess()
-        if self._proposed_by:
-            self._proposed_by = self._held_because = None
+        self._stop_waiting()
+        self._held_because = None
+        if self._pause.void():
             self._journal.note("turn.resumed")
         await self._ahead.withdraw("the caller went on")
+
+    def _stop_waiting(self) -> None:
+        for name in ("patience", "hold", "ahead"):
+            self._timers.stop(name)
+        self._said.doubt_guess()
 
     # -- what the detector says ------------------------------------------------------------------
 
@@ -330,11 +347,21 @@ class Court(BaseUserTurnStopStrategy):
         if self._floor.in_doubt:
             return  # the agent may have been stopped for nothing; somebody is looking into it
         verdict = self._judge.judge(self._said, instead=self._floor.expecting)
-        if self._proposed_by is None:
-            if not (verdict.given and self._voiced):
+        now = self._now()
+        silent = now - self._pause.since
+        if self._pause.by is None:
+            if verdict.enough is None or not self._voiced:
+                return
+            if silent < verdict.enough - 0.001:
+                self._timers.start("hold", verdict.enough - silent, self._consider)
                 return
             self._propose("words")
-        left = self._silent_since + verdict.hold - self._now()
+        if (due := self._pause.words_due(now)) > 0:
+            self._timers.start("hold", due, self._consider)
+            return
+        if verdict.waits is None and self._pause.unsure and verdict.enough is None:
+            verdict = replace(verdict, waits=_UNSURE, hold=self._rules.unsure)
+        left = verdict.hold - silent
         if verdict.waits is None:
             await self._commit(verdict.why)
         elif left <= 0.001:
@@ -347,12 +374,24 @@ class Court(BaseUserTurnStopStrategy):
             self._held_because = verdict.waits
             self._journal.note("turn.held", why=verdict.waits, until=self._journal.now() + left)
         self._timers.start("hold", left, self._consider)
-        if self._rules.speculate and not verdict.missing:
+        if self._rules.speculate != "never" and not verdict.missing:
             self._timers.start("ahead", _AHEAD, lambda: self._speculate(text))
 
+    def _answer_ahead(self) -> None:
+        """Let the model begin while the detector and the transcriber are still at it."""
+        if self._rules.speculate != "silence" or not self._open or self._decided:
+            return
+        if self._pause.by or self._floor.caller_speaking or self._late or not self._voiced:
+            return
+        text = self._said.so_far
+        verdict = self._judge.judge(self._said, instead=self._floor.expecting)
+        if text and verdict.may_be_answered_ahead:
+            after = _GUESSED if self._said.interim else 0.0
+            self._timers.start("ahead", after, lambda: self._speculate(text))
+
     def _propose(self, by: str) -> None:
-        if self._proposed_by is None:
-            self._proposed_by = by
+        unsure = self._sure is not None and by == self._detector.name and not self._sure()
+        if self._pause.propose(by, unsure=unsure):
             self._journal.note("turn.proposed", by=by, epoch=self._epoch)
 
     async def _commit(self, why: str) -> None:
@@ -389,7 +428,7 @@ class Court(BaseUserTurnStopStrategy):
         )
         self._said.guess = ""
         self._journal.note(
-            "turn.committed", by=self._proposed_by, why=why, text=text, epoch=self._epoch
+            "turn.committed", by=self._pause.by, why=why, text=text, epoch=self._epoch
         )
 
     async def _finalize(self) -> None:
@@ -421,16 +460,13 @@ class Court(BaseUserTurnStopStrategy):
         if not self._open or self._decided:
             return
         now = self._now()
-        due = self._silent_since + (
-            min(self._patience, _SILENCE) if self._failed else self._patience
-        )
+        due = self._pause.last + (min(self._patience, _SILENCE) if self._failed else self._patience)
         if self._said.interim:
             due = max(due, now + _LAG)  # its final is on the way
         self._timers.start("patience", due - now, self._on_patience)
 
     async def _on_patience(self) -> None:
-        if self._proposed_by is None:
-            self._proposed_by = "silence"
+        if self._pause.by is None:
             if self._detector.stuck:
                 await self._detector.restart("hung")
             elif not self._failed:
@@ -438,14 +474,15 @@ class Court(BaseUserTurnStopStrategy):
                 self._journal.note("detector.failed", by=self._detector.name, error=error)
             if not self._open or self._decided:
                 return
-            self._journal.note("turn.proposed", by="silence", epoch=self._epoch)
+            self._propose("silence")
         self._said.take_guess()
         await self._consider()
 
     async def _on_wordless(self) -> None:
         """A voice is heard, but it says nothing new: a television, a street."""
         self._floor.caller_speaking = False
-        self._silent_since = self._now() - _WORDLESS_FINAL
+        self._pause.void()
+        self._pause.silent(self._now() - _WORDLESS_FINAL, self._said.words)
         self._propose("words")
         self._said.take_guess()
         await self._consider()

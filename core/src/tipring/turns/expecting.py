@@ -176,12 +176,18 @@ class Expecting:
         self._pauses = pauses
         self._kind: str | None = None
         self._digits: int | None = None
+        self._asked = False
         self._answered = False
 
     @property
     def kind(self) -> str | None:
         """What the agent asked last."""
         return self._kind
+
+    @property
+    def short(self) -> bool:
+        """Whether a question was asked that can be answered in a word or two."""
+        return self._asked and self._kind in (None, _YES_OR_NO, "date")
 
     def agent_said(self, sentence: str) -> None:
         """Take note of a sentence of the agent.
@@ -191,6 +197,7 @@ class Expecting:
         """
         if self._answered:
             self._kind, self._digits, self._answered = None, None, False
+        self._asked = is_question(sentence)
         kind = self._questions.kind_of(sentence)
         if kind and not (kind == _YES_OR_NO and self._kind):
             self._kind = kind

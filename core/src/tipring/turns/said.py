@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tipring.turns.words import spoken
+
 
 class Said:
     """The words of one turn.
@@ -20,6 +22,16 @@ class Said:
     def text(self) -> str:
         """The words of this turn so far."""
         return " ".join([*self._finals, self.guess.strip()]).strip()
+
+    @property
+    def so_far(self) -> str:
+        """The words of this turn so far, the transcriber's guess among them."""
+        return " ".join([*self._finals, (self.guess or self.interim).strip()]).strip()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The same, as words."""
+        return spoken(self.so_far)
 
     @property
     def whole(self) -> str:

@@ -7,14 +7,11 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 from tipring.hookspecs import hookimpl
 from tipring.providers import Call, Settings, Turn, TurnPlan
-
-if TYPE_CHECKING:
-    from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
 
 class SmartSettings(Settings):
@@ -24,8 +21,9 @@ class SmartSettings(Settings):
         0.7,
         ge=0.3,
         le=3.0,
-        description="Seconds of silence after which an unfinished-sounding turn is proposed anyway."
-        " Pipecat's 3.0 keeps a third of callers waiting.",
+        description="Seconds of silence after which an unfinished-sounding turn is proposed anyway,"
+        " for the host to wait on until [turns] unsure. Pipecat's 3.0 keeps a third of callers"
+        " waiting.",
     )
     threshold: float = Field(
         0.5, gt=0.0, lt=1.0, description="How sure the model must be that the caller is done."
@@ -62,7 +60,8 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="smart-turn")
 
 
-def _analyzer(settings: SmartSettings) -> LocalSmartTurnAnalyzerV3:
+def _analyzer(settings: SmartSettings) -> Any:
+    from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
     from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
@@ -74,6 +73,12 @@ def _analyzer(settings: SmartSettings) -> LocalSmartTurnAnalyzerV3:
             BaseSmartTurn.__init__(self, params=SmartTurnParams(stop_secs=settings.stop_secs))
             self._log_data = False
             self._session = session
+            self.sure = False
+
+        async def analyze_end_of_turn(self) -> Any:
+            state, metrics = await super().analyze_end_of_turn()
+            self.sure = state == EndOfTurnState.COMPLETE
+            return state, metrics
 
         @property
         def _model_executor(self) -> ThreadPoolExecutor:
@@ -92,12 +97,14 @@ def build(settings: SmartSettings, call: Call) -> TurnPlan:
     from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
     from tipring.turns.vad import phone_vad
 
+    analyzer = _analyzer(settings)
     return TurnPlan(
-        stop=TurnAnalyzerUserTurnStopStrategy(turn_analyzer=_analyzer(settings)),
+        stop=TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer),
         vad=phone_vad(),
         # It proposes 0.2 s (the voice detector's wait) + stop_secs after the voice at the latest,
         # and then waits for the transcriber.
         patience=settings.stop_secs + 1.0,
+        sure=lambda: bool(analyzer.sure),
     )
 
 
