@@ -296,28 +296,35 @@ SENTENCES = (ONE, TWO, THREE)
 
 
 @pytest.mark.parametrize("after", range(1, sum(map(chunks, SENTENCES))))
-async def test_wherever_the_socket_breaks_nothing_is_said_twice_and_at_most_one_sentence_is_cut(
+async def test_wherever_the_socket_breaks_the_next_one_goes_on_from_the_word_in_which_it_broke(
     after: int,
 ) -> None:
     reset = Speech(pace=0.02, faults=(Fault(do="reset", after="audio", nth=after),))
     async with ElevenLabs(reset) as emulator, agent(emulator) as one:
         await one.say(*SENTENCES)
         await one.finished()
-        begun = next(n for n in range(1, 4) if after <= sum(map(chunks, SENTENCES[:n])))
-        whole = after == sum(map(chunks, SENTENCES[:begun]))
-        assert emulator.texts(0) == list(SENTENCES)
-        assert emulator.texts(1) == list(SENTENCES[begun:])
+        text, rest = " ".join(SENTENCES), " ".join(emulator.texts(1))
+        assert one.remembers == text
+        assert not any("not heard to the end" in told for told in one.told)
 
-        before, cut, later = SENTENCES[: begun - 1], SENTENCES[begun - 1], SENTENCES[begun:]
-        first, last = " ".join(before), " ".join(later)
-        assert one.remembers.startswith(first) and one.remembers.endswith(last)
-        kept = one.remembers.removeprefix(first).removesuffix(last).strip()
-        assert kept == cut if whole else cut.startswith(kept) and kept != cut
-        assert whole != any("not heard to the end" in told for told in one.told)
+        cut = next(n for n in range(3) if after <= sum(map(chunks, SENTENCES[: n + 1])))
+        before = " ".join((*SENTENCES[:cut], ""))
+        of_it = (after - sum(map(chunks, SENTENCES[:cut]))) * CHUNK
+        heard = before + f"{SENTENCES[cut]} "[:of_it]
+        assert text.endswith(rest)
+        again = heard[len(text) - len(rest) :]
+        assert not again.strip() or (" " not in again and rest.split()[0].startswith(again))
+        assert one.ear.seconds == pytest.approx(seconds(heard) + seconds(f"{rest} "))
 
-        gap = 0 if whole else sum(map(chunks, SENTENCES[:begun])) - after
-        lost = len(f"{cut} ") - (chunks(cut) - gap) * CHUNK if gap else 0
-        assert one.ear.seconds == pytest.approx(seconds(" ".join((*SENTENCES, ""))[lost:]))
+
+async def test_behind_a_sentence_that_was_given_up_nothing_is_said() -> None:
+    cut = Speech(pace=0.02, faults=(Fault(do="reset", after="audio"),))
+    async with ElevenLabs(cut, cut) as emulator, agent(emulator) as one:
+        await one.say(TWO, ONE)
+        await one.finished()
+        assert len(emulator.texts(1)) == 2 and emulator.texts(1)[1] == ONE
+        assert TWO.startswith(one.remembers) and one.remembers != TWO
+        assert any("not heard to the end" in told for told in one.told)
 
 
 async def test_what_had_not_begun_to_sound_is_said_again_once() -> None:
@@ -571,7 +578,7 @@ async def test_an_unreachable_voice_is_told_and_its_text_is_not_remembered() -> 
         await one.finished()
         first, *others = one.told
         assert "could not be reached at ws://127.0.0.1:1" in first, "the reason, once"
-        assert others == 2 * ["ElevenLabs could not be reached in time: a sentence was not spoken."]
+        assert others == ["ElevenLabs could not be reached in time: a sentence was not spoken."]
         assert one.remembers == "" and one.service.is_usable
 
 

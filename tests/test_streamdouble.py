@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from streamdouble.protocol import StreamIdentity
 from streamdouble.session import Session, SessionConfig
@@ -22,10 +20,8 @@ NOTHING_WRONG = Row(provider="Flux", moment="connect", fault="none", within=4.0)
 
 @pytest.mark.line
 @pytest.mark.timeout(180)
-async def test_another_twilio_finds_nothing_to_object_to_and_hears_the_greeting_whole(
-    tmp_path: Path,
-) -> None:
-    async with answering(NOTHING_WRONG, tmp_path / "host", signed=False) as at:
+async def test_another_twilio_finds_nothing_to_object_to_and_hears_the_greeting_whole() -> None:
+    async with answering(NOTHING_WRONG, signed=False) as at:
         identity = StreamIdentity()
         ticket = at.host.admit(identity.call_sid)
         url = at.url.replace("http", "ws") + f"/media/{identity.call_sid}/{ticket}"

@@ -199,6 +199,35 @@ def test_sentences_that_come_while_a_voice_breaks_are_said_behind_its_rest() -> 
     run_fast(main())
 
 
+def test_a_voice_that_broke_off_and_is_there_again_goes_on_itself_but_once_a_call() -> None:
+    async def main() -> None:
+        stumbles = Mouth("a", breaks=2, lasting=False)
+        async with line(stumbles, Mouth("b")) as held:
+            await held.answer(*ANSWER)
+            await held.answered()
+            once_each(held, ANSWER)
+            assert (held.sound, held.switched) == ("aaaaaaaa", [])
+            stumbles.breaks = 1
+            await held.answer("As you like.")
+            await held.answered(2)
+            assert (held.sound[8:], held.switched) == ("abb", [1])
+            assert held.words == " ".join((*ANSWER, "As you like."))
+
+    run_fast(main())
+
+
+def test_a_voice_from_which_no_sound_came_is_not_waited_for_again() -> None:
+    async def main() -> None:
+        late = Mouth("a", mute=1)
+        async with line(late, Mouth("b")) as held:
+            await held.answer(*ANSWER)
+            await held.answered()
+            once_each(held, ANSWER)
+            assert (set(held.sound), held.switched, len(late.asked)) == ({"b"}, [1], 1)
+
+    run_fast(main())
+
+
 def test_a_third_voice_takes_over_from_the_second() -> None:
     async def main() -> None:
         async with line(Mouth("a", breaks=1), Mouth("b", breaks=2), Mouth("c")) as held:

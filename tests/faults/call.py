@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,13 +28,13 @@ from tipring.server import audio_app
 from tipring.testing import CallOver, Clip, Phone
 
 from tests.emulators.deepgram import DeepgramEmulator
-from tests.emulators.elevenlabs import KEY, ElevenLabs, Speech
+from tests.emulators.elevenlabs import KEY, VOICE, ElevenLabs
 from tests.emulators.flux import FluxEmulator
-from tests.emulators.gateway import ACCOUNT, KEYS, TOKEN, GatewayEmulator
+from tests.emulators.gateway import ACCOUNT, GATEWAY, KEYS, TOKEN, GatewayEmulator
 from tests.emulators.gateway_streams import Reply
 from tests.emulators.hearing import Script, Tones, plain
 from tests.faults.lines import ANSWERS, APOLOGY, GOODBYE, GREETING, LINES, MOMENT, NUDGE, SAID
-from tests.faults.table import Row
+from tests.faults.table import PRODUCTION, Row
 
 RATE = 8000
 AUTH_TOKEN = "twilio-token"
@@ -44,46 +42,6 @@ PATIENCE = 30.0
 """Seconds after which a caller who hears nothing of an answer gives up."""
 
 TONES = Tones(sorted({plain(word) for line in LINES for word in line.split()}))
-
-CONFIG = """
-[use]
-stt = "deepgram"
-turn = {turn}
-llm = ["claude", "gpt"]
-tts = {tts}
-[agent]
-greeting = {greeting}
-apology = {apology}
-filler = {filler}
-nudge = {nudge}
-goodbye = {goodbye}
-warning = ""
-[stt.deepgram]
-url = {deepgram}
-[turn.flux]
-url = {flux}
-[llm.claude]
-plugin = "gateway"
-model = "anthropic/claude-haiku-4-5-20251001"
-account = {account}
-gateway = "voice"
-url = {gateway}
-[llm.gpt]
-plugin = "gateway"
-model = "openai/gpt-4o-mini"
-account = {account}
-gateway = "voice"
-url = {gateway}
-[tts.elevenlabs]
-voice = "voice-1"
-url = {elevenlabs}
-base_url = {elevenlabs_http}
-[tts.spare]
-plugin = "elevenlabs"
-voice = "voice-1"
-url = {spare}
-base_url = {spare_http}
-"""
 
 
 @dataclass
@@ -94,11 +52,13 @@ class Outcome:
         heard: What the caller heard, line by line; a line that is not whole stands as its words.
         silence: Seconds of the longest stretch in which neither was heard.
         ended: Why the call ended.
+        second: Whether the second voice spoke, or would have.
     """
 
     heard: list[str]
     silence: float
     ended: str
+    second: bool
 
 
 @dataclass
@@ -119,22 +79,17 @@ def voice(text: str) -> Clip:
 
 
 @contextlib.asynccontextmanager
-async def answering(row: Row, folder: Path, *, signed: bool = True) -> AsyncIterator[Answering]:
+async def answering(row: Row, *, signed: bool = True) -> AsyncIterator[Answering]:
     """Bring up a host and its providers for one row.
 
     Args:
         row: What goes wrong.
-        folder: For its configuration.
         signed: Whether only what Twilio signed is believed.
     """
-    await asyncio.to_thread(folder.mkdir)
     events: list[Event] = []
-    async with _providers(row) as where:
-        config = folder / "tipring.toml"
-        config.write_text(
-            CONFIG.format(**{k: json.dumps(v) for k, v in where.items()}) + row.config
-        )
-        host = Host(load(config, _environ()), on_event=lambda _, event: events.append(event))
+    async with _providers(row) as addresses:
+        config = load(PRODUCTION, {**_KEYS, **_SAYS, **addresses, **row.variables})
+        host = Host(config, on_event=lambda _, event: events.append(event))
         await host.load()
         await host.rendered()  # a call of the table begins when everything is there
         async with _served(host, signed) as url:
@@ -155,11 +110,18 @@ async def hold(at: Answering) -> Outcome:
         heard=_lines(heard),
         silence=round(_longest_silence(phone, spoken), 1),
         ended=reasons[0] if reasons else "it did not end",
+        second=any(map(_second_speaks, at.events)),
     )
 
 
+def _second_speaks(event: Event) -> bool:
+    if event.name == "call.began":
+        return bool(event.detail["tts"] != "elevenlabs")
+    return event.name == "problem" and str(event.detail["what"]).endswith("hibari speaks now")
+
+
 @contextlib.asynccontextmanager
-async def _providers(row: Row) -> AsyncIterator[dict[str, Any]]:
+async def _providers(row: Row) -> AsyncIterator[dict[str, str]]:
     replies = [Reply(text=text) for text in ANSWERS[row.answered :]]
     hears = functools.partial(Script, SAID, seconds=0.15)
     async with (
@@ -174,36 +136,43 @@ async def _providers(row: Row) -> AsyncIterator[dict[str, Any]]:
             otherwise=row.voice_ever,
             sound=TONES.spell,
         ) as d,
-        ElevenLabs(otherwise=row.spare_ever or Speech(), sound=TONES.spell) as e,
+        ElevenLabs(sound=TONES.spell) as e,
     ):
         yield {
-            "turn": row.turn,
-            "tts": ["elevenlabs", "spare"] if row.spare else ["elevenlabs"],
-            "greeting": GREETING,
-            "apology": APOLOGY,
-            "filler": MOMENT,
-            "nudge": NUDGE,
-            "goodbye": GOODBYE,
-            "deepgram": a.url,
-            "flux": b.url,
-            "gateway": c.gateway_url,
-            "account": ACCOUNT,
-            "elevenlabs": d.url,
-            "elevenlabs_http": d.base_url,
-            "spare": e.url,
-            "spare_http": e.base_url,
+            "TIPRING_STT__DEEPGRAM__URL": a.url,
+            "TIPRING_TURN__FLUX__URL": b.url,
+            **{f"TIPRING_LLM__{rung}__URL": c.gateway_url for rung in _RUNGS},
+            "TIPRING_TTS__ELEVENLABS__URL": d.url,
+            "TIPRING_TTS__ELEVENLABS__BASE_URL": d.base_url,
+            # The second voice is an emulated one, too: its words can be read from its sound.
+            "TIPRING_TTS__HIBARI__PLUGIN": "elevenlabs",
+            "TIPRING_TTS__HIBARI__VOICE": VOICE,
+            "TIPRING_TTS__HIBARI__URL": e.url,
+            "TIPRING_TTS__HIBARI__BASE_URL": e.base_url,
         }
 
 
-def _environ() -> dict[str, str]:
-    return {
-        "DEEPGRAM_API_KEY": "dg-key",
-        "ANTHROPIC_API_KEY": KEYS["anthropic"],
-        "OPENAI_API_KEY": KEYS["openai"],
-        "CF_AIG_TOKEN": TOKEN,
-        "ELEVENLABS_API_KEY": KEY,
-        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-    }
+_RUNGS = ("CLAUDE", "GPT", "LLAMA")
+_KEYS = {
+    "DEEPGRAM_API_KEY": "dg-key",
+    "ANTHROPIC_API_KEY": KEYS["anthropic"],
+    "OPENAI_API_KEY": KEYS["openai"],
+    "CLOUDFLARE_API_TOKEN": KEYS["workers-ai"],
+    "CF_AIG_TOKEN": TOKEN,
+    "ELEVENLABS_API_KEY": KEY,
+    "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+    **{f"TIPRING_LLM__{rung}__ACCOUNT": ACCOUNT for rung in _RUNGS},
+    **{f"TIPRING_LLM__{rung}__GATEWAY": GATEWAY for rung in _RUNGS},
+    "TIPRING_TTS__ELEVENLABS__VOICE": VOICE,
+}
+_SAYS = {
+    "TIPRING_AGENT__GREETING": GREETING,
+    "TIPRING_AGENT__APOLOGY": APOLOGY,
+    "TIPRING_AGENT__FILLER": MOMENT,
+    "TIPRING_AGENT__NUDGE": NUDGE,
+    "TIPRING_AGENT__GOODBYE": GOODBYE,
+    "TIPRING_AGENT__WARNING": "",
+}
 
 
 class _Server(uvicorn.Server):

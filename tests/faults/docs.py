@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.faults.lines import APOLOGY, FIRST, GOODBYE, GREETING, MOMENT, SECOND
-from tests.faults.table import CALL, ON, Row, rows
+from tests.faults.table import CALL, ON, ONE_VOICE, Row, alone, rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 PARTS = 2
@@ -26,6 +27,7 @@ _WORDS = {
     SECOND[0]: "the next answer",
 }
 _ALL = "both answers, whole"
+_RULE = "|---|---|---|---|---|---|\n"
 
 
 async def outcomes() -> dict[str, Mapping[str, Any]]:
@@ -67,22 +69,29 @@ def heard(row: Row) -> str:
     else:
         lines = [_WORDS.get(line, f"“{line} …”") for line in row.hears]
         told = ", ".join(lines)
+    if row.second:
+        told += "; the second voice goes on"
     return told + ("" if row.ended == ON else "; the call ends")
 
 
-def lines(played: Mapping[str, Mapping[str, Any]] | None = None) -> Iterable[str]:
-    """The table's lines; without a run, without the silences."""
-    for row in rows():
-        told = (row.provider, row.moment, row.fault, heard(row))
+def lines(
+    table: Iterable[Row], played: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterable[str]:
+    """A table's lines; without a run, without the silences."""
+    for row in table:
+        told = (row.provider, row.moment, row.fault.removesuffix(ONE_VOICE), heard(row))
         silence = f"{played[row.name]['silence']:.1f}" if played else ""
         yield "| " + " | ".join(told) + f" | {silence} | {row.within:g} |"
 
 
 def page(played: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page with the table as it was played."""
-    before, rule, rest = PAGE.read_text(encoding="utf-8").partition("|---|---|---|---|---|---|\n")
-    after = rest[rest.index("\nRenew it") :]
-    return before + rule + "\n".join(lines(played)) + "\n" + after
+    """The page with its two tables as they were played."""
+    first, one, second, two, rest = re.split(
+        rf"(?<={re.escape(_RULE)})((?:\|.*\n)+)", PAGE.read_text(encoding="utf-8")
+    )
+    assert one and two
+    tables = ("\n".join(lines(table, played)) + "\n" for table in (rows(), alone()))
+    return "".join((first, next(tables), second, next(tables), rest))
 
 
 if __name__ == "__main__":

@@ -20,13 +20,12 @@ import os
 import sys
 import tempfile
 from dataclasses import asdict
-from pathlib import Path
 
 from loguru import logger
 
 from tests.faults.call import answering, hold, voice
 from tests.faults.lines import SAID
-from tests.faults.table import Row, rows
+from tests.faults.table import Row, alone, rows
 
 AT_ONCE = 12
 """Calls side by side: they share the moments in which the clock jumps."""
@@ -37,10 +36,7 @@ async def play(some: list[Row], *, events: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["XDG_CACHE_HOME"] = name
         async with contextlib.AsyncExitStack() as stack:
-            ready = [
-                (row, await stack.enter_async_context(answering(row, Path(name) / str(number))))
-                for number, row in enumerate(some)
-            ]
+            ready = [(row, await stack.enter_async_context(answering(row))) for row in some]
             with jumping():
                 outcomes = await asyncio.gather(*(hold(at) for _, at in ready))
     for (row, at), outcome in zip(ready, outcomes, strict=True):
@@ -59,7 +55,8 @@ def main() -> None:
     asked = parser.parse_args()
     logger.remove()
     first, step = map(int, asked.part.split("/"))
-    some = [one for one in rows() if not asked.names or any(n in one.name for n in asked.names)]
+    every = (*rows(), *alone())
+    some = [one for one in every if not asked.names or any(n in one.name for n in asked.names)]
     some = some[first::step]
     for text in SAID:
         voice(text)

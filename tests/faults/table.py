@@ -7,8 +7,9 @@ nor caller, may be heard.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from tests.emulators import deepgram as dg
@@ -22,6 +23,9 @@ from tests.faults.lines import APOLOGY, FIRST, GOODBYE, GREETING, MOMENT, SECOND
 
 Moment = Literal["connect", "first token", "mid-sentence", "between turns"]
 Provider = Literal["Deepgram", "Flux", "gateway", "ElevenLabs"]
+
+PRODUCTION = Path(__file__).parents[2] / "examples" / "production.toml"
+"""What answers; only addresses, keys and what is said are changed, by variables."""
 
 CALL = (GREETING, *FIRST, *SECOND)
 """A call in which the caller notices nothing."""
@@ -43,9 +47,8 @@ class Row:
         ended: Why the call ends: ``caller hung up`` when everything was said.
         may_wait: Whether "one moment" may be heard, which depends on how busy the machine is.
         answered: How many of the usual answers are not asked for, because ``replies`` has them.
-        config: More of the configuration.
-        turn: The detector.
-        spare: Whether there is a second voice.
+        variables: What is configured otherwise.
+        second: Whether the second voice takes over.
         deepgram: Deepgram's connections, in order; likewise the others.
         deepgram_ever: Every connection after them; likewise the others.
         voice_http: How ElevenLabs answers when phrases are rendered ahead.
@@ -59,9 +62,8 @@ class Row:
     ended: str = ON
     may_wait: bool = False
     answered: int = 0
-    config: str = ""
-    turn: Literal["smart", "flux"] = "flux"
-    spare: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    second: bool = False
     deepgram: tuple[DeepgramScenario, ...] = ()
     deepgram_ever: DeepgramScenario | None = None
     flux: tuple[FluxScenario, ...] = ()
@@ -70,17 +72,16 @@ class Row:
     voice: tuple[Speech, ...] = ()
     voice_ever: Speech | None = None
     voice_http: tuple[Answer, ...] = ()
-    spare_ever: Speech | None = None
 
     @property
     def name(self) -> str:
         return f"{self.provider}, {self.moment}: {self.fault}"
 
 
-PROMPT = 3.5
+PROMPT = 3.0
 """Seconds that nobody takes for a fault: a turn is decided, a model thinks, a voice begins."""
 SLOW = 6.0
-"""Where a limit of 4 s has to run out first: then the agent asks for a moment."""
+"""Where the limit of a rule has to run out first: 4 s of thinking, or 3 s of a mute voice."""
 
 LISTENING = 3.8
 """Seconds of audio after which the caller is in the middle of a sentence."""
@@ -120,7 +121,7 @@ def _deepgram() -> Iterator[Row]:
             provider="Deepgram",
             moment=moment,
             fault=fault,
-            turn="smart",
+            variables={"TIPRING_TURN": "smart"},
             deepgram=how,
             **{"within": PROMPT, **more},  # type: ignore[arg-type]
         )
@@ -163,7 +164,16 @@ def _flux() -> Iterator[Row]:
 
     for fault, refusal in _REFUSED:
         never = FluxScenario(refuse=refusal)
-        yield row("connect", fault, hears=_DEAF, ended=LOST, flux_ever=never)
+        yield row("connect", fault, flux_ever=never)
+        deaf = DeepgramScenario(refuse=refusal)
+        yield row(
+            "connect",
+            f"{fault}, and nova-3 too",
+            hears=_DEAF,
+            ended=LOST,
+            flux_ever=never,
+            deepgram_ever=deaf,
+        )
     for fault, refusal in _PASSING:
         yield row("connect", fault, FluxScenario(refuse=refusal))
     yield row("connect", "reset, once", FluxScenario(reset=True))
@@ -231,8 +241,8 @@ def _gateway() -> Iterator[Row]:
     for do, fault in _LLM:
         wait = {"within": SLOW, "hears": waits} if do == "hang" else {}
         yield row("first token", fault, _failing(do, 0), **wait)
-    hedge = "[ladder]\nhedge_after = 0.9\n"
-    yield row("first token", "nothing comes, with a hedge", _failing("hang", 0), config=hedge)
+    hedge = {"TIPRING_LADDER__HEDGE_AFTER": "0.9"}
+    yield row("first token", "nothing comes, with a hedge", _failing("hang", 0), variables=hedge)
     for do, fault in _LLM:
         wait = {"within": SLOW, "hears": waits} if do == "hang" else {}
         yield row("mid-sentence", fault, _failing(do, 3, _OPEN), **wait)
@@ -245,7 +255,7 @@ def _gateway() -> Iterator[Row]:
             answered=1,
         )
     down = Reply(status=503)
-    yield row("connect", "503 from every rung", down, down, hears=(GREETING, APOLOGY, *FIRST))
+    yield row("connect", "503 from every rung", down, down, down, hears=(GREETING, APOLOGY, *FIRST))
 
 
 _LLM: tuple[tuple[Literal["reset", "hang", "end", "error", "malformed"], str], ...] = (
@@ -266,77 +276,57 @@ def _failing(
 # ------------------------------------------------------------------------------ the voice
 
 _MUTE = (GREETING, APOLOGY, GOODBYE)
+_SILENT = Speech(silent=True)
+_EARLY = Speech(error="quota_exceeded")
+_QUOTA = Speech(pace=1.0, error="quota_exceeded", error_after=2)
+"""It breaks off in mid-sentence, and for good."""
+
+
+def _speaking(moment: Moment, fault: str, *how: Speech, **more: object) -> Row:
+    return Row(
+        provider="ElevenLabs",
+        moment=moment,
+        fault=fault,
+        voice=how,
+        **{"within": PROMPT, **more},  # type: ignore[arg-type]
+    )
+
+
+def _for_good() -> Iterator[tuple[str, Speech]]:
+    for status, word in ((401, "invalid_api_key"), (403, "missing_permissions")):
+        yield f"{status}, for good", Speech(refuse=_refused(status, word))
 
 
 def _voice() -> Iterator[Row]:
-    def row(moment: Moment, fault: str, *how: Speech, **more: object) -> Row:
-        return Row(
-            provider="ElevenLabs",
-            moment=moment,
-            fault=fault,
-            voice=how,
-            **{"within": PROMPT, **more},  # type: ignore[arg-type]
-        )
-
-    for status, word in ((401, "invalid_api_key"), (403, "missing_permissions")):
-        never = Speech(refuse=_refused(status, word))
-        yield row("connect", f"{status}, for good", hears=_MUTE, ended=LOST, voice_ever=never)
-        yield row(
-            "connect", f"{status}, for good, with a second voice", voice_ever=never, spare=True
-        )
+    row = _speaking
+    slow = {"within": SLOW, "may_wait": True}
+    for fault, never in _for_good():
+        yield row("connect", fault, voice_ever=never, second=True)
     refused = Answer(status=401, detail={"status": "invalid_api_key", "message": "No."})
     yield row(
         "connect",
-        "it cannot render ahead, with a second voice",
+        "it cannot render ahead",
         voice_http=(refused,),
         voice_ever=Speech(refuse=_refused(401, "invalid_api_key")),
-        spare=True,
+        second=True,
     )
     for status in (429, 503):
         yield row("connect", f"{status}, once", Speech(refuse=_refused(status, "system_busy")))
     yield row("connect", "reset, once", Speech(reset=True))
-    yield row("connect", "no answer, once", Speech(hang=True), within=SLOW, may_wait=True)
-    silent = Speech(silent=True)
-    yield row("first token", "no audio comes, once", silent, within=SLOW, may_wait=True)
-    yield row(
-        "first token",
-        "no audio ever comes",
-        voice_ever=silent,
-        within=SLOW,
-        may_wait=True,
-        hears=_MUTE,
-        ended=LOST,
-    )
-    yield row(
-        "first token",
-        "no audio ever comes, with a second voice",
-        voice_ever=silent,
-        spare=True,
-        within=SLOW,
-        may_wait=True,
-    )
-    early = Speech(error="quota_exceeded")
-    yield row("first token", "an error event", early, voice_ever=early, hears=_MUTE, ended=LOST)
+    yield row("connect", "no answer, once", Speech(hang=True), **slow)
+    yield row("first token", "no audio comes", voice_ever=_SILENT, second=True, **slow)
+    yield row("first token", "an error event", _EARLY, voice_ever=_EARLY, second=True)
     for do, fault, _ in _WIRE:
         how = Speech(pace=1.0, faults=(Fault(do=do, after="audio", nth=2),))  # type: ignore[arg-type]
-        slow = {"within": SLOW, "may_wait": True} if do in ("stall", "mute", "half-close") else {}
-        yield row("mid-sentence", fault, how, **slow)
+        yield row("mid-sentence", fault, how, **(slow if do in ("stall", "mute") else {}))
+    for do, fault, more in (("reset", _WIRE[0][1], {}), ("mute", _WIRE[3][1], slow)):
+        how = Speech(pace=1.0, faults=(Fault(do=do, after="audio", nth=5),))  # type: ignore[arg-type]
+        yield row("mid-sentence", f"{fault}, with another sentence behind it", how, **more)
     malformed = Speech(
         pace=1.0, faults=(Fault(do="say", after="audio", nth=2, text='{"audio": "'),)
     )
     yield row("mid-sentence", "a malformed frame", malformed)
-    quota = Speech(pace=1.0, error="quota_exceeded", error_after=2)
-    yield row(
-        "mid-sentence",
-        "an error event",
-        quota,
-        voice_ever=early,
-        hears=(GREETING, FIRST[0], "and how many of", APOLOGY, GOODBYE),
-        ended=LOST,
-    )
-    yield row(
-        "mid-sentence", "an error event, with a second voice", quota, voice_ever=early, spare=True
-    )
+    yield row("mid-sentence", "an error event", _QUOTA, voice_ever=_EARLY, second=True)
     yield row(
         "between turns",
         "the connection is reset",
@@ -346,6 +336,39 @@ def _voice() -> Iterator[Row]:
         "between turns",
         "it closes for want of text",
         Speech(faults=(Fault(do="close", after="final", code=1008),)),
+    )
+
+
+ONE_VOICE = ", with one voice"
+
+
+def alone() -> tuple[Row, ...]:
+    """What a second voice is for: the same faults where there is none."""
+    return tuple(_alone())
+
+
+def _alone() -> Iterator[Row]:
+    def row(moment: Moment, fault: str, *how: Speech, **more: object) -> Row:
+        one = {"TIPRING_TTS": "elevenlabs"}
+        return _speaking(moment, fault + ONE_VOICE, *how, variables=one, **more)
+
+    slow = {"within": SLOW, "may_wait": True}
+    over = {"hears": _MUTE, "ended": LOST}
+    for fault, never in _for_good():
+        yield row("connect", fault, voice_ever=never, **over)
+    yield row("connect", "no answer, once", Speech(hang=True), **slow)
+    yield row("first token", "no audio comes, once", _SILENT, **slow)
+    yield row("first token", "no audio ever comes", voice_ever=_SILENT, **slow, **over)
+    yield row("first token", "an error event", _EARLY, voice_ever=_EARLY, **over)
+    how = Speech(pace=1.0, faults=(Fault(do="reset", after="audio", nth=2),))
+    yield row("mid-sentence", "the connection is reset", how)
+    yield row(
+        "mid-sentence",
+        "an error event",
+        _QUOTA,
+        voice_ever=_EARLY,
+        hears=(GREETING, FIRST[0], "and how many of", APOLOGY, GOODBYE),
+        ended=LOST,
     )
 
 

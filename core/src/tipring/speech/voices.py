@@ -108,8 +108,9 @@ class _Utterance:
 class Voices:
     """Every voice of a call, in order of preference.
 
-    A voice that failed is not used again in this call. One that is merely late with a single
-    utterance is asked once more if there is no other.
+    A voice that is done for, or from which no sound came, is not used again in this call. One that
+    broke off and is there again goes on itself: a caller would rather hear one voice than two. It
+    is forgiven once a call. Where there is no other voice, each utterance is asked for twice.
 
     Args:
         services: Who speaks, the preferred one first.
@@ -151,6 +152,7 @@ class _Entry(FrameProcessor):
         self._on_switched = on_switched
         self._on_lost = on_lost
         self._lost = False
+        self._forgiven: set[int] = set()
         self.utterance: _Utterance | None = None
         self._held: deque[Frame] = deque()
 
@@ -254,9 +256,10 @@ class _Entry(FrameProcessor):
         await self._release()
 
     async def _go_on(self, utterance: _Utterance, rest: str) -> None:
-        """Have the next voice say the rest, or this one once more where there is no other."""
-        first_try = not utterance.again
-        if not await self._voice_left(after_failure=True, once_more=first_try):
+        """Have the rest said: by this voice once more, or by the next one."""
+        if not self._forgive(utterance) and not await self._voice_left(
+            after_failure=True, once_more=not utterance.again
+        ):
             self.utterance = None
             if utterance.start is not None and not utterance.cut:
                 assert utterance.end is not None
@@ -280,6 +283,14 @@ class _Entry(FrameProcessor):
             going_on.end = utterance.end
             assert going_on.end is not None
             await self._send(going_on.end)
+
+    def _forgive(self, utterance: _Utterance) -> bool:
+        """Whether the voice that broke off may say the rest itself."""
+        active = self._voices.active
+        if not utterance.audio or not self._service.is_usable or active in self._forgiven:
+            return False
+        self._forgiven.add(active)
+        return True
 
     async def _voice_left(self, *, after_failure: bool = False, once_more: bool = False) -> bool:
         """Make sure that a voice is there to speak."""

@@ -6,6 +6,7 @@ digits tells how far into its sentences a context is, whatever happened to space
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,6 +33,15 @@ class Sentence:
     again: bool = False
     lost: bool = False
 
+    def rest(self, heard: int) -> str:
+        """What of it is missing when so many letters of the context were heard, in whole words."""
+        left = heard - self.begins
+        for word in re.finditer(r"\S+", self.text):
+            left -= letters(word[0])
+            if left < 0:
+                return self.text[word.start() :]
+        return ""
+
 
 @dataclass(kw_only=True)
 class Ledger:
@@ -48,6 +58,8 @@ class Ledger:
         final: Whether ElevenLabs told its end.
         failed: Whether ElevenLabs told an error of it.
         told: Whether what went wrong was already reported.
+        broken: Whether a sentence was given up. What stands behind it is not said either: who goes
+            on in its place begins where it broke off.
     """
 
     sentences: list[Sentence] = field(default_factory=list)
@@ -60,6 +72,7 @@ class Ledger:
     final: bool = False
     failed: bool = False
     told: bool = False
+    broken: bool = False
 
     def add(self, text: str, frame: int) -> Sentence:
         """Enter a sentence that is about to be sent."""
@@ -95,30 +108,34 @@ class Ledger:
             return True
         return self.heard >= sentence.ends
 
-    def cut(self) -> list[Sentence]:
-        """The socket is gone: give up the sentence in the middle of which that was.
+    def cut(self) -> bool:
+        """The socket is gone: go back to the beginning of the word in which that was.
 
         Returns:
-            It, or nothing when the cut fell between sentences.
+            Whether that word has to be said again; if not, the cut fell between two words.
         """
-        lost = [
-            one
-            for one in self.sentences
-            if one.sent and not one.lost and self.begun(one) and not self.whole(one)
-        ]
-        self.lose(lost)
         self.resumed = True
-        return lost
+        for one in self.missing():
+            if self.begun(one):
+                before, self.heard = self.heard, one.ends - letters(one.rest(self.heard))
+                return self.heard < before
+        return False
 
-    def unbegun(self) -> list[Sentence]:
-        """What was sent and of which nothing was heard."""
-        return [one for one in self.sentences if one.sent and not one.lost and not self.begun(one)]
+    def missing(self) -> list[Sentence]:
+        """What was sent and not heard to its end, and is not given up."""
+        return [one for one in self.sentences if one.sent and not one.lost and not self.whole(one)]
 
-    def lose(self, sentences: Sequence[Sentence]) -> None:
-        """Give sentences up; what is said next comes after them."""
-        for one in sentences:
+    def give_up(self) -> list[Sentence]:
+        """Say nothing more: nothing may be heard with a gap before it.
+
+        Returns:
+            What is given up.
+        """
+        given_up = [one for one in self.sentences if not one.lost and not self.whole(one)]
+        for one in given_up:
             one.lost = True
-            self.heard = max(self.heard, one.ends)
+        self.broken = True
+        return given_up
 
     def unsaid(self) -> list[Sentence]:
         """What the caller did not hear to its end."""

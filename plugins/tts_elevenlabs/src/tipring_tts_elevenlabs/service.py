@@ -3,8 +3,8 @@
 What is added to ``ElevenLabsTTSService``:
 
 * error frames are read, and reported as sentences;
-* a dropped socket costs at most the rest of one sentence: what had not begun to sound is said
-  again, once, on the next socket; what was cut in the middle is not, and the next one follows;
+* a dropped socket costs no word: the next one goes on, once, from the word in which it dropped;
+* nothing is said with a gap before it: behind a sentence that was given up, the host goes on;
 * only what was heard reaches the context;
 * a sentence that brings no audio within ``patience`` is an error the host can act on;
 * handshakes are retried when a moment may mend them (429, 5xx, network), and only then.
@@ -66,13 +66,11 @@ class SteadyElevenLabs(Line):
 
     async def run_tts(self, text: str, context_id: str) -> Any:
         """Send one sentence; its audio comes by the socket."""
-        if not await self._ready():
-            if ledger := self._ledgers.get(context_id):
-                unsent = [one for one in ledger.sentences if not one.sent and not one.lost]
-                ledger.lose(unsent)
-                for one in unsent:
-                    self._forget(one)
-            if self.is_usable:
+        ledger = self._ledgers.setdefault(context_id, Ledger())
+        if ledger.broken or not await self._ready():
+            await self._give_up(context_id, ledger)
+            if self.is_usable and not ledger.told:
+                ledger.told = True
                 await self._report(
                     Refusal(
                         what="ElevenLabs could not be reached in time: a sentence was not spoken",
@@ -104,6 +102,8 @@ class SteadyElevenLabs(Line):
     async def _close_context(self, context_id: str) -> None:
         if ledger := self._ledgers.get(context_id):
             ledger.closed = True
+            if ledger.broken:
+                await self._end(context_id)
         if context_id in self._context_init_sent:
             # Nothing may be sent to it any more: a keep-alive would open it again.
             self._context_init_sent.discard(context_id)
@@ -194,36 +194,36 @@ class SteadyElevenLabs(Line):
         return connected
 
     async def _cut(self, context_id: str, ledger: Ledger) -> None:
-        lost = ledger.cut()
-        if self._partial_word and not lost:
-            # The last word of a sentence that was heard; the next one must not grow onto it.
+        again = ledger.cut()
+        if self._partial_word and not again:
+            # A word that was heard whole; the next one must not grow onto it.
             word = (self._partial_word, self._partial_word_start_time)
             await self.add_word_timestamps([word], context_id)
         self._partial_word = ""
-        await self._break_off(context_id, lost)
 
     async def _go_on(self, context_id: str, ledger: Ledger) -> None:
-        """Say again, once, what had not begun to sound."""
-        waiting = ledger.unbegun()
-        twice = [one for one in waiting if one.again]
-        ledger.lose(twice)
-        await self._break_off(context_id, twice)
-        for one in waiting:
-            if not one.again:
-                one.again = True
-                await self._send_text(one.text, context_id)
+        """Say, once more, what is missing."""
+        missing = ledger.missing()
+        if ledger.broken or any(one.again for one in missing):
+            await self._give_up(context_id, ledger)
+            return
+        for one in missing:
+            one.again = True
+            await self._send_text(one.rest(ledger.heard), context_id)
         if not ledger.closed:
             return
-        if any(not one.lost and not ledger.whole(one) for one in ledger.sentences):
+        if missing:
             await self.flush_audio(context_id)
             await self._close_context(context_id)
         else:
             await self._end(context_id)
 
-    async def _break_off(self, context_id: str, sentences: list[Sentence]) -> None:
-        """Have the rest of sentences forgotten, once the audio before has been passed on."""
-        for one in sentences:
+    async def _give_up(self, context_id: str, ledger: Ledger) -> None:
+        """Have the rest forgotten, once the audio before it has been passed on."""
+        for one in ledger.give_up():
             await self.append_to_audio_context(context_id, _Cut(sentence=one))
+        if ledger.closed:
+            await self._end(context_id)
 
     async def _push_audio_context_item(self, context_id: str, item: Any, playback: Any) -> None:
         if isinstance(item, _Cut):
@@ -264,7 +264,8 @@ class SteadyElevenLabs(Line):
         if not unsaid or ledger.told or not self.is_usable:
             return
         dead = self._consecutive_zero_audio_contexts >= _SILENT_CONTEXTS
-        if not dead and not ledger.failed and set(self.get_audio_contexts()) <= {context_id}:
+        quiet = not ledger.failed and not ledger.broken
+        if not dead and quiet and set(self.get_audio_contexts()) <= {context_id}:
             # A socket that has gone quiet is not waited for again.
             self._drop()
         sentences = "a sentence was" if unsaid == 1 else f"{unsaid} sentences were"
