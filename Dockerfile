@@ -5,7 +5,7 @@
 
 FROM python:3.12-slim-bookworm AS build
 # What answers: this repository's plugins, and others that are published.
-ARG PLUGINS="tipring-stt-deepgram tipring-turn-smart tipring-turn-flux tipring-llm-gateway tipring-tts-elevenlabs"
+ARG PLUGINS="tipring-stt-deepgram tipring-turn-smart tipring-turn-flux tipring-llm-gateway tipring-tts-elevenlabs tipring-tts-hibari"
 ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never XDG_CACHE_HOME=/cache
 RUN pip install --no-cache-dir uv==0.13.9 && uv venv /app
 WORKDIR /src
@@ -14,10 +14,11 @@ COPY core core
 COPY plugins plugins
 # The versions are those that the tests ran with, which pyproject.toml pins. Pipecat requires
 # resampy, and with it numba and llvmlite, for a resampler that nothing here uses: 210 MB that are
-# never imported. bake.py fails if they were.
+# never imported. hibari, the second voice, asks for scipy (110 MB), and is about as fast without it.
+# bake.py fails if any of them is imported.
 COPY docker/pinned.py docker/slim.py docker/
 # hadolint ignore=SC2086
-RUN printf '%s ; python_version < "3"\n' numba llvmlite resampy > leave-out.txt \
+RUN printf '%s ; python_version < "3"\n' numba llvmlite resampy scipy > leave-out.txt \
     && python docker/pinned.py > pinned.txt \
     && uv build --all-packages --wheel --out-dir wheels \
     && uv pip install --python /app/bin/python --no-sources --find-links wheels \

@@ -18,7 +18,7 @@ import sys
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-LEFT_OUT = ("numba", "llvmlite", "resampy", "torch")
+LEFT_OUT = ("numba", "llvmlite", "resampy", "scipy", "torch")
 # Secrets are not in an image. With these a plugin can be built, and nobody can be called.
 PLACEHOLDER = "0123456789abcdef0123456789abcdef"
 

@@ -37,7 +37,7 @@ async def test_the_image_runs_as_nobody_special_and_holds_no_compiler_test_or_to
         "command -v cc gcc clang make uv;"
         " find /app -type d \\( -name tests -o -name test \\);"
         " cd /app/lib/python3.12/site-packages;"
-        " ls -d torch numba llvmlite resampy pip pytest 2>/dev/null;"
+        " ls -d torch numba llvmlite resampy scipy pip pytest 2>/dev/null;"
         " find /app /home/tipring -writable -not -user 10001 -not -type l"
     )
     assert await docker("run", "--rm", image, "bash", "-c", f"{look}; true") == ""
@@ -53,12 +53,12 @@ async def test_what_was_left_out_is_never_imported(image: str) -> None:
         "-c",
         "import sys, tipring.server, tipring_stt_deepgram.service, tipring_turn_flux.service,"
         " tipring_turn_smart, tipring_llm_gateway.anthropic_rung, tipring_llm_gateway.openai_rung,"
-        " tipring_tts_elevenlabs.service, tipring_tts_elevenlabs.http;"
+        " tipring_tts_elevenlabs.service, tipring_tts_elevenlabs.http, tipring_tts_hibari.service;"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))",
     )
     names = set(loaded.split())
     assert {"anthropic", "openai", "deepgram", "elevenlabs", "pipecat"} <= names
-    assert not names & {"numba", "llvmlite", "resampy", "torch"}
+    assert not names & {"numba", "llvmlite", "resampy", "scipy", "torch"}
 
 
 @pytest.mark.parametrize("size", SIZES)
