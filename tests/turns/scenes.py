@@ -1,7 +1,7 @@
 """The table of scenes: what a caller does, and what comes of it, in a form that people read.
 
-A scene of ``scenes.toml`` is played for each kind of detector. Its script has a line for each thing
-that happens, with the seconds at which it does::
+A scene of ``scenes*.toml`` is played for each kind of detector. Its script has a line for each
+thing that happens, with the seconds at which it does::
 
     1.0-2.2  caller   I need a table for two.
     2.9-3.4  caller   At eight. (unsure)
@@ -10,8 +10,8 @@ that happens, with the seconds at which it does::
 
 What stands in brackets is what the caller's words meet with: ``unsure``, a detector that thinks
 that they go on; ``deaf``, ``raises`` and ``hangs``, one that fails; ``quiet``, a voice that is not
-noticed; ``late 0.8``, a final transcript that comes 0.8 s after the voice; ``no final`` and
-``no interim``.
+noticed; ``away``, one that is 10 dB further from the phone; ``late 0.8``, a final transcript that
+comes 0.8 s after the voice; ``no final`` and ``no interim``.
 
 A ``successor`` is the detector that takes over from there on.
 
@@ -38,7 +38,7 @@ from tests.scripted_rungs import Step
 from tests.turns.detectors import DETECTORS
 from tests.turns.stage import Stage, replies
 
-TABLE = Path(__file__).with_name("scenes.toml")
+TABLES = sorted(Path(__file__).parent.glob("scenes*.toml"))
 
 _LINE = re.compile(r"\s*(?:([\d.]+)(?:-([\d.]+))?\s+)?([a-z]+(?: again)?)(?:\s{2,}(.*?))?\s*$")
 _FLAGS = re.compile(r"\s*\(([^()]*)\)$")
@@ -48,6 +48,7 @@ _ALWAYS = {
     "turn.held": "held",
     "interruption": "interrupted",
     "backchannel": "backchannel",
+    "aside": "aside",
     "opener.kept": "kept",
     "remedy": "remedy",
     "agent.resumed": "resumes",
@@ -64,6 +65,7 @@ _DETAIL = {
     "held": "why",
     "interrupted": "text",
     "backchannel": "text",
+    "aside": "text",
     "kept": "text",
     "remedy": "remedy",
     "withdrawn": "why",
@@ -114,8 +116,10 @@ class Scene:
 
 
 def scenes() -> list[Scene]:
-    """The table."""
-    rows: list[dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))["scene"]
+    """The table, of all files."""
+    rows: list[dict[str, Any]] = []
+    for table in TABLES:
+        rows += tomllib.loads(table.read_text(encoding="utf-8"))["scene"]
     for row in rows:
         row.update({key: tuple(value) for key, value in row.items() if isinstance(value, list)})
     return [Scene(**row) for row in rows]
@@ -206,6 +210,10 @@ def _speech(
     async def set_verdict() -> None:
         stage.script.verdict = verdict
 
+    async def turn_away() -> None:
+        stage.away = "away" in flags
+
+    acts.append((start, turn_away))
     if "quiet" not in flags:
         acts += [(start, partial(stage.voice, True)), (end + 0.2, partial(stage.voice, False))]
     acts.append((end + 0.19, set_verdict))

@@ -57,6 +57,9 @@ from tests.turns.detectors import Script, a_plan
 SENTENCE = 1.5
 """Seconds the agent takes to say a sentence."""
 
+LOUD = 6000
+"""How loud the caller's voice is, of 32767."""
+
 THINKING = 0.3
 """Seconds the model takes to its first sentence."""
 
@@ -175,6 +178,8 @@ class Stage:
         self.rung = ScriptedRung(list(replies))
         self.conversation = Conversation()
         self.quiet = False  # no more sound comes: it costs time
+        self.away = False  # the caller speaks 10 dB further away
+        self._voice = False
         self.desk = PhraseDesk(_Nothing())
         self.mouth = Mouth()
         floor, journal, words = self.floor, self.journal, words_for(language)
@@ -243,6 +248,7 @@ class Stage:
             await self.worker.queue_frame(frame)
 
     async def voice(self, on: bool) -> None:
+        self._voice = on
         if on:
             await self.send(VADUserStartedSpeakingFrame(start_secs=0.1))
         else:
@@ -320,9 +326,13 @@ class Stage:
             await running
 
     async def _sound(self) -> None:
-        chunk = bytes(int(self.script.chunk * 32000))
+        samples = int(self.script.chunk * 16000)
+        silence, near, away = (
+            level.to_bytes(2, "little") * samples for level in (0, LOUD, round(LOUD / 10**0.5))
+        )
         while not self.quiet:
             await asyncio.sleep(self.script.chunk)
+            chunk = silence if not self._voice else away if self.away else near
             await self.send(InputAudioRawFrame(chunk, 16000, 1))
 
     async def _exhausted(self, _: LadderLLMService) -> None:

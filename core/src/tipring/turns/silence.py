@@ -91,7 +91,7 @@ class DeadAir:
             case "speech.started":
                 # A voice that says nothing may be a room: it gets longer, but not for ever.
                 self._wait_for_caller(2.0)
-            case "speech.stopped" | "backchannel" | "opener.kept":
+            case "speech.stopped" | "backchannel" | "aside" | "opener.kept":
                 self._wait_for_caller()
             case "mark.played" if self._owes == "caller" and not self._floor.unplayed:
                 self._wait_for_caller()  # the silence begins when the last word has been heard

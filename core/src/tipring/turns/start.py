@@ -26,8 +26,10 @@ from pipecat.utils.time import time_now_iso8601
 
 from tipring.journal import Event, Journal
 from tipring.sections import Turns
+from tipring.turns.aside import Aside
 from tipring.turns.false_stop import FalseStop, Resume, Turn
 from tipring.turns.floor import Floor
+from tipring.turns.nearness import Nearness
 from tipring.turns.overlap import AnswerOverlap
 from tipring.turns.words import Words, spoken
 
@@ -35,6 +37,10 @@ _BRIEF = 2
 # Seconds from the begin of a voice in which one word of it may be a murmur. Real backchannels over
 # an agent last 0.18 to 0.83 s, and transcribers report them a quarter of a second later.
 _MURMUR = 1.0
+# A word is told so long after the voice that spoke it began, where that voice is not the room's.
+_FIRST_WORD = 0.5
+# Who speaks to somebody else for so many seconds, or words, does not listen: the agent stops.
+_IDLE, _IDLE_WORDS = 3.0, 10
 # Seconds in which a question that has been asked is sure to have reached the model.
 _SAME_MOMENT = 0.005
 # Late words up to so many do not stop an agent that is already being heard.
@@ -62,8 +68,16 @@ def start_rules(
         turn: The turn that is open, as the court has it.
         resume: Lets an agent that was stopped go on; False when it had nothing left to say.
     """
+    nearness = Nearness(floor=floor)
+    aside = Aside(
+        words.language,
+        fillers=words.fillers,
+        interrupters=words.interrupters,
+        nearness=nearness,
+    )
     return [
         AgentVoice(floor=floor, journal=journal, vad=vad),
+        nearness,
         OpenerGate(floor=floor, journal=journal, words=words, grace=rules.opener_grace),
         AnswerOverlap(floor=floor, journal=journal, words=words, overlap=rules.answer_overlap),
         FalseStop(
@@ -73,8 +87,10 @@ def start_rules(
             after=rules.resume_after,
             turn=turn,
             resume=resume,
+            aside=aside,
+            nearness=nearness,
         ),
-        BargeIn(floor=floor, journal=journal, words=words),
+        BargeIn(floor=floor, journal=journal, words=words, aside=aside),
     ]
 
 
@@ -142,14 +158,22 @@ class BargeIn(BaseUserTurnStartStrategy):
         floor: Who has the floor.
         journal: Where it is noted.
         words: The word lists of the conversation's language.
+        aside: Tells what is for somebody else.
     """
 
-    def __init__(self, *, floor: Floor, journal: Journal, words: Words) -> None:
+    def __init__(self, *, floor: Floor, journal: Journal, words: Words, aside: Aside) -> None:
         super().__init__()
         self._floor = floor
         self._journal = journal
         self._words = words
+        self._aside = aside
         self._voice_since: float | None = None
+        self._words_since: float | None = None
+        self._for_another = False
+
+    async def handle_user_turn_started(self) -> None:
+        """The words so far have opened a turn."""
+        self._next_words()
 
     @property
     def resolves_proposed_turn_start_frames(self) -> bool:
@@ -171,9 +195,12 @@ class BargeIn(BaseUserTurnStartStrategy):
         if not self._words.has_content(frame.text):
             if final:
                 await self.trigger_reset_aggregation()  # an "um" opens nothing
+                self._next_words()
             return ProcessFrameResult.CONTINUE
         if await self._belongs_to_the_turn_before(frame, final=final):
             return ProcessFrameResult.CONTINUE
+        if self._words_since is None:
+            self._words_since = asyncio.get_running_loop().time()
         if self._passes(frame.text, final=final):
             if final:
                 self._journal.note("backchannel", text=frame.text)
@@ -183,9 +210,37 @@ class BargeIn(BaseUserTurnStartStrategy):
                         text=frame.text, user_id=frame.user_id, timestamp=frame.timestamp
                     )
                 )
+                self._next_words()
+            return ProcessFrameResult.CONTINUE
+        if self._passes_aside(frame.text):
+            if final:
+                await self._leave_aside(frame.text)
             return ProcessFrameResult.CONTINUE
         await self._start(frame.text)
         return ProcessFrameResult.STOP
+
+    def _next_words(self) -> None:
+        self._words_since, self._for_another = None, False
+
+    def _passes_aside(self, text: str) -> bool:
+        """Whether the agent may go on over these words, because they are for somebody else."""
+        if not self._floor.agent_audible:
+            # What was begun over the agent's last words may still be the answer to them.
+            return self._for_another and self._aside.is_sure(text)
+        if self._words_since is None:
+            return False
+        lasts = asyncio.get_running_loop().time() - self._words_since
+        if lasts > _IDLE or len(spoken(text)) > _IDLE_WORDS:
+            return False
+        self._for_another = self._aside.for_another(text, before=self._for_another)
+        return self._for_another
+
+    async def _leave_aside(self, text: str) -> None:
+        self._journal.note("aside", text=text)
+        await self.trigger_reset_aggregation()
+        if not self._aside.is_sure(text):
+            await self._tell_model(text)
+        self._next_words()
 
     async def _start(self, text: str) -> None:
         last = self._floor.committed
@@ -240,8 +295,12 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._journal.note("turn.late", by="transcriber", text=text or "")
         await self.trigger_reset_aggregation()
         if text:
-            message: LLMContextMessage = {"role": "user", "content": text.strip()}
-            await self._push(LLMMessagesAppendFrame([message], run_llm=False))
+            await self._tell_model(text)
+
+    async def _tell_model(self, text: str) -> None:
+        """Let the next answer know of these words."""
+        message: LLMContextMessage = {"role": "user", "content": text.strip()}
+        await self._push(LLMMessagesAppendFrame([message], run_llm=False))
 
     async def _push(self, frame: Frame) -> None:
         frame.interruptible = False  # an interruption empties the queue that it goes through
@@ -267,7 +326,9 @@ class BargeIn(BaseUserTurnStartStrategy):
         words = spoken(text)
         if len(words) != 1 or words[0] in self._words.interrupters or self._voice_since is None:
             return False
-        return asyncio.get_running_loop().time() - self._voice_since < _MURMUR
+        # Where the room never falls silent, its voice is older than the caller's.
+        since = max(self._voice_since, (self._words_since or 0.0) - _FIRST_WORD)
+        return asyncio.get_running_loop().time() - since < _MURMUR
 
 
 class OpenerGate(BaseUserTurnStartStrategy):
