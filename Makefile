@@ -34,6 +34,7 @@ serve: $(VENV)/.ready  ## answer the phone with tipring.toml
 lint: $(VENV)/.ready
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+	$(RUN)/hadolint Dockerfile
 
 types: $(VENV)/.ready
 	$(RUN)/mypy

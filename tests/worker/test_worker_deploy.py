@@ -53,3 +53,12 @@ def test_what_twilio_and_operators_prove_themselves_with_is_a_required_secret() 
     required = {"TWILIO_AUTH_TOKEN", "STREAM_SECRET", "API_TOKEN"}
     assert required <= set(WRANGLER["secrets"]["required"])
     assert not required & WRANGLER["vars"].keys()
+
+
+def test_every_event_of_the_objects_own_is_told_in_the_manual_and_no_other() -> None:
+    code = (ROOT / "worker" / "src" / "container.ts").read_text()
+    noted = set(re.findall(r'this\.add\("([a-z_.]+)"', code))
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("| event | detail | what it means |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"`([a-z_.]+)`", " ".join(re.findall(r"^\|([^|]*)\|", table, re.M))))
+    assert told == noted
