@@ -23,9 +23,16 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
 from pipecat.workers.runner import WorkerRunner
+from pydantic import SecretStr
 from tipring.llm.sentence_frame import SentenceFrame
+from tipring.providers import Call
 from tipring.speech.voices import Voices
+from tipring_tts_elevenlabs import ElevenLabsSettings
+from tipring_tts_elevenlabs import build as elevenlabs
+from tipring_tts_hibari import HibariSettings
+from tipring_tts_hibari import build as hibari
 
+from tests.emulators.elevenlabs import KEY, VOICE, ElevenLabs, Speech
 from tests.fast_loop import run_fast
 from tests.scripted_rungs import Ear
 
@@ -117,7 +124,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line(*mouths: Mouth) -> AsyncIterator[Line]:
+async def line(*mouths: TTSService) -> AsyncIterator[Line]:
     below = Ear(FrameDirection.DOWNSTREAM)
 
     async def switched(number: int) -> None:
@@ -201,7 +208,7 @@ def test_sentences_that_come_while_a_voice_breaks_are_said_behind_its_rest() -> 
 
 def test_a_voice_that_broke_off_and_is_there_again_goes_on_itself_but_once_a_call() -> None:
     async def main() -> None:
-        stumbles = Mouth("a", breaks=2, lasting=False)
+        stumbles = Mouth("a", breaks=5, lasting=False)
         async with line(stumbles, Mouth("b")) as held:
             await held.answer(*ANSWER)
             await held.answered()
@@ -220,10 +227,10 @@ def test_a_voice_from_which_no_sound_came_is_not_waited_for_again() -> None:
     async def main() -> None:
         late = Mouth("a", mute=1)
         async with line(late, Mouth("b")) as held:
-            await held.answer(*ANSWER)
+            await held.answer("Gladly.")
             await held.answered()
-            once_each(held, ANSWER)
-            assert (set(held.sound), held.switched, len(late.asked)) == ({"b"}, [1], 1)
+            once_each(held, ["Gladly."])
+            assert (held.sound, held.switched, len(late.asked)) == ("b", [1], 1)
 
     run_fast(main())
 
@@ -290,3 +297,23 @@ def test_an_interruption_leaves_nothing_to_be_taken_over() -> None:
             assert held.switched == []
 
     run_fast(main())
+
+
+async def test_hibari_finishes_the_sentence_in_which_elevenlabs_refused_for_good() -> None:
+    call = Call(id="call")
+    quota = Speech(error="quota_exceeded", error_after=1)
+    async with asyncio.timeout(60), ElevenLabs(quota, otherwise=quota) as emulator:
+        settings = ElevenLabsSettings(
+            api_key=SecretStr(KEY), voice=VOICE, url=emulator.url, base_url=emulator.base_url
+        )
+        first, second = elevenlabs(settings, call), hibari(HibariSettings(), call)
+        async with line(first, second) as held:
+            await held.answer("And how many of you will there be?")
+            await held.answered()
+    assert held.words == "And how many of you will there be?"
+    assert (held.switched, held.lost) == ([1], [])
+    sound = [one for one in held.below.frames if isinstance(one, TTSAudioRawFrame)]
+    heard = sum(len(one.audio) for one in sound) / SECOND / 2
+    of_the_first = len("And how many of ") * 0.06
+    # "You will there be?" takes anybody half a second, and nobody two.
+    assert of_the_first + 0.5 < heard < of_the_first + 2
