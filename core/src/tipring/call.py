@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import WebSocket
 from pipecat.frames.frames import EndFrame
 from pipecat.workers.runner import WorkerRunner
+from starlette.websockets import WebSocket
 
 from tipring.announcer import Announcer
 from tipring.control.gate import ReplyGate

@@ -15,8 +15,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
-from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from tipring import lag, web
 from tipring.call import PhoneCall
@@ -39,7 +42,7 @@ _CLOSE_WITHIN = 15.0
 _TRY_AGAIN, _NOT_ALLOWED = 1013, 1008
 
 
-def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> FastAPI:
+def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Starlette:
     """The phone's side: the webhook, the media stream, and whether the host is ready.
 
     Args:
@@ -47,13 +50,10 @@ def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Fas
         signatures: Checks that a request is Twilio's; None to believe everybody.
         public_url: Where Twilio reaches this app.
     """
-    app = FastAPI(openapi_url=None)
 
-    @app.get("/health")
-    async def health() -> JSONResponse:
+    async def health(request: Request) -> Response:
         return web.health(host)
 
-    @app.post("/voice")
     async def voice(request: Request) -> Response:
         form = await _form(request)
         if form is None:
@@ -74,8 +74,8 @@ def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Fas
         url = stream_url(public_url, f"/media/{call}/{host.admit(call)}")
         return _xml(connect_stream(url, {}))
 
-    @app.websocket("/media/{call}/{ticket}")
-    async def media(websocket: WebSocket, call: str, ticket: str) -> None:
+    async def media(websocket: WebSocket) -> None:
+        call, ticket = websocket.path_params["call"], websocket.path_params["ticket"]
         signature = websocket.headers.get("x-twilio-signature", "")
         signed = signatures is None or signatures.upgrade(websocket.url.path, signature)
         if not signed or not host.redeem(call, ticket) or call in host.calls:
@@ -109,7 +109,13 @@ def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Fas
         await one.carry(websocket, start)
         await web.close(websocket, 1000)
 
-    return app
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/voice", voice, methods=["POST"]),
+            WebSocketRoute("/media/{call}/{ticket}", media),
+        ]
+    )
 
 
 async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = True) -> None:
@@ -154,7 +160,7 @@ async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = Tr
                 await host.close(within=_CLOSE_WITHIN)
 
 
-def _phone_app(host: Host, url: str, allow_unsigned: bool) -> FastAPI:
+def _phone_app(host: Host, url: str, allow_unsigned: bool) -> Starlette:
     """For calls that an owner gives, or for a telephone company that comes by itself."""
     config = host.config
     if config.twilio.auth_token is None and config.server.control_token and not allow_unsigned:
@@ -183,7 +189,7 @@ async def _first_of(*these: Coroutine[Any, Any, Any]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _serving(app: FastAPI, sock: socket.socket) -> AsyncIterator[None]:
+async def _serving(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
     """Serve on this loop. It closes what is open at its end, so that comes after the calls'."""
     server = _Server(_settings(app))
     running = asyncio.create_task(server.serve([sock]))
@@ -195,7 +201,7 @@ async def _serving(app: FastAPI, sock: socket.socket) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _beside(app: FastAPI, sock: socket.socket) -> AsyncIterator[None]:
+async def _beside(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
     """Serve on a loop and a thread of its own."""
     server = _Server(_settings(app))
     thread = threading.Thread(
@@ -222,7 +228,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _settings(app: FastAPI) -> uvicorn.Config:
+def _settings(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,

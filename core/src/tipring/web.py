@@ -6,9 +6,10 @@ import contextlib
 import hmac
 from collections.abc import Mapping
 
-from fastapi import Request, WebSocket, WebSocketDisconnect
-from fastapi.responses import JSONResponse
 from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tipring.host import Host
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: bool) -> None:
     """Answer the phone until Ctrl-C or SIGTERM, which end the calls in order."""
+    from tipring import lean
     from tipring.memory import begin_start, keep_little
 
     begin_start()
@@ -43,6 +44,8 @@ def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: 
 
     attend(os.environ)
     keep_little()
+    # Pipecat's transport wants its word for a websocket, and would have the whole framework.
+    lean.load("fastapi")
     from tipring.host import Host
     from tipring.server import serve
 

@@ -11,8 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Literal, cast
 
-from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tipring import lag, web
 from tipring.control.owner import Owner
@@ -26,7 +29,7 @@ _MAX_KILL = 1024
 _NOT_ALLOWED, _PROTOCOL_ERROR = 1008, 1002
 
 
-def control_app(host: Host, loop: asyncio.AbstractEventLoop) -> FastAPI:
+def control_app(host: Host, loop: asyncio.AbstractEventLoop) -> Starlette:
     """The control plane's side.
 
     It needs the control token as a bearer, where one is set; ``/health`` does not.
@@ -35,23 +38,20 @@ def control_app(host: Host, loop: asyncio.AbstractEventLoop) -> FastAPI:
         host: Holds the calls.
         loop: The calls' loop; this app runs on another one.
     """
-    app = FastAPI(openapi_url=None)
     token = host.config.server.control_token
 
-    @app.get("/health")
-    async def health() -> JSONResponse:
+    async def health(request: Request) -> Response:
         return web.health(host)
 
-    @app.get("/stats")
     async def stats(request: Request) -> Response:
         if not web.is_bearer(request.headers, token):
             return web.unauthorized()
         return JSONResponse({"calls": len(host.calls), **lag.figures()})
 
-    @app.post("/calls/{call}/kill")
-    async def kill(request: Request, call: str) -> Response:
+    async def kill(request: Request) -> Response:
         if not web.is_bearer(request.headers, token):
             return web.unauthorized()
+        call = request.path_params["call"]
         live = host.calls.get(call)
         if live is None:
             return web.refusal(404, "there is no such call")
@@ -61,11 +61,9 @@ def control_app(host: Host, loop: asyncio.AbstractEventLoop) -> FastAPI:
         await _over_there(lambda: live.kill(how), loop)
         return JSONResponse({"call": call, "kill": how})
 
-    @app.get("/control")
-    async def plain() -> Response:
+    async def plain(request: Request) -> Response:
         return web.refusal(426, "this is a websocket")
 
-    @app.websocket("/control")
     async def control(websocket: WebSocket) -> None:
         if token is None or not web.is_bearer(websocket.headers, token):
             await websocket.send_denial_response(web.unauthorized())
@@ -87,7 +85,15 @@ def control_app(host: Host, loop: asyncio.AbstractEventLoop) -> FastAPI:
             return
         await _converse(websocket, owner, first)
 
-    return app
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/stats", stats),
+            Route("/calls/{call}/kill", kill, methods=["POST"]),
+            Route("/control", plain),
+            WebSocketRoute("/control", control),
+        ]
+    )
 
 
 async def _converse(websocket: WebSocket, owner: Owner, first: Hello) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from tipring import web
 from tipring.call import PhoneCall
@@ -26,20 +29,17 @@ STREAM_WAIT = 10.0
 _NOT_ALLOWED = 1008
 
 
-def owned_app(host: Host) -> FastAPI:
+def owned_app(host: Host) -> Starlette:
     """``GET /health``, ``POST /init`` with the control token, and the media streams.
 
     Args:
         host: Holds the calls. Its configuration has a control token.
     """
-    app = FastAPI(openapi_url=None)
     token = host.config.server.control_token
 
-    @app.get("/health")
-    async def health() -> JSONResponse:
+    async def health(request: Request) -> Response:
         return web.health(host)
 
-    @app.post("/init")
     async def init(request: Request) -> Response:
         if not web.is_bearer(request.headers, token):
             return web.unauthorized()
@@ -57,10 +57,10 @@ def owned_app(host: Host) -> FastAPI:
             return web.refusal(refused.status, str(refused))
         return JSONResponse({"call": given.call})
 
-    @app.websocket("/media/{call}/{media_token}")
-    async def media(websocket: WebSocket, call: str, media_token: str) -> None:
+    async def media(websocket: WebSocket) -> None:
+        call = websocket.path_params["call"]
         owner = host.owners.get(call)
-        if refused := _refused(owner, media_token):
+        if refused := _refused(owner, websocket.path_params["media_token"]):
             log.warning("a stream was refused with %d", refused.status_code)
             await websocket.send_denial_response(refused)
             return
@@ -78,7 +78,13 @@ def owned_app(host: Host) -> FastAPI:
             await owner.call.carry(websocket, start)
         await web.close(websocket, 1000)
 
-    return app
+    return Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/init", init, methods=["POST"]),
+            WebSocketRoute("/media/{call}/{media_token}", media),
+        ]
+    )
 
 
 def _refused(owner: Owner | None, media_token: str) -> Response | None:

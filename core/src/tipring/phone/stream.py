@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import WebSocket
 from pipecat.frames.frames import (
     AudioRawFrame,
     Frame,
@@ -25,7 +24,7 @@ from pipecat.frames.frames import (
     InterruptionFrame,
 )
 from pipecat.serializers.twilio import TwilioFrameSerializer
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tipring.journal import Journal
 from tipring.phone import mulaw

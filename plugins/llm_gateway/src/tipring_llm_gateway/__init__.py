@@ -20,7 +20,8 @@ def build(settings: GatewaySettings, call: Call) -> Rung:
     Raises:
         PluginError: A key is missing without which no request could succeed.
     """
-    from tipring_llm_gateway import lean
+    from tipring import lean
+
     from tipring_llm_gateway.route import route_of
 
     route = route_of(settings, call.id)
