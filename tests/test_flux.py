@@ -12,6 +12,7 @@ import pytest
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
     EagerTranscriptionFrame,
+    InterimTranscriptionFrame,
     InterruptionFrame,
     LLMContextFrame,
     ProposedUserStartedSpeakingFrame,
@@ -23,8 +24,9 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.deepgram.flux.stt import DeepgramFluxSTTService
 from pipecat.services.stt_service import STTService
+from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import EagerUserTurnStopStrategy, ExternalUserTurnStopStrategy
-from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies
+from pipecat.turns.user_turn_strategies import ExternalUserTurnStrategies, UserTurnStrategies
 from pydantic import SecretStr, ValidationError
 from tipring.providers import Call, TurnPlan
 from tipring_turn_flux import FluxSettings, build, online
@@ -99,6 +101,15 @@ async def test_a_turn_is_proposed_with_its_words() -> None:
     assert call.errors == []
 
 
+async def test_the_words_with_which_a_turn_begins_are_told_at_once() -> None:
+    async with FluxEmulator(CALLER) as flux, hearing(ears(flux)) as call:
+        await call.say(spoken())
+        await call.until(lambda: call.seen(ProposedUserStoppedSpeakingFrame))
+    first = call.seen(InterimTranscriptionFrame)[0]
+    assert first.text and first.result is not None
+    assert first.result["event"] == "StartOfTurn"
+
+
 async def test_the_settings_are_what_flux_is_asked_for() -> None:
     async with FluxEmulator(CALLER) as flux:
         service = ears(
@@ -134,13 +145,14 @@ async def test_the_start_of_a_turn_alone_does_not_interrupt_the_agent() -> None:
         made = plan(flux)
         assert made.stt is not None
         # No start strategy here takes Flux's word for it; the host's backchannel rule decides.
-        async with hearing(made.stt, stop=made.stop) as call:
+        deaf = UserTurnStrategies(start=[VADUserTurnStartStrategy()], stop=[made.stop])
+        async with hearing(made.stt, strategies=deaf) as call:
             await flux.until_said("Connected")
             script = CALLER.speak("mhm")[: 2 * 16000 * 60 // 1000]
             await call.say(script + silence(0.1))
             await flux.until_said("StartOfTurn")
             await call.until(lambda: call.seen(ProposedUserStartedSpeakingFrame))
-            assert call.seen(InterruptionFrame) == [] and call.interims == []
+            assert call.seen(InterruptionFrame) == []
 
 
 async def test_a_guessed_end_starts_the_model_and_is_withdrawn_when_the_caller_goes_on() -> None:

@@ -285,6 +285,10 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
             if category is not None and category.is_permanent:
                 raise Refused(sentence, 400) from None
             raise Lost(sentence) from None
+        if data.get("event") == "StartOfTurn":
+            # It comes with the first words. Pipecat lets them wait for the next update, by which
+            # the agent would be stopped up to a quarter of a second later.
+            await self._handle_update(str(data.get("transcript", "")), data)
         if data.get("type") == "TurnInfo":
             self._follow(data)
 
