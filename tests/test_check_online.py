@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tipring import web
+from tipring.config import load
+from tipring.host import Host
 
 from tests.emulators.deepgram import DeepgramEmulator
 from tests.emulators.elevenlabs import KEY as ELEVENLABS_KEY
@@ -105,8 +108,8 @@ async def test_each_providers_mistake_is_told_apart_with_its_mend(tmp_path: Path
         {(p["where"], p["what"].split(" (")[0], p["fix"]) for p in one["problems"]} for one in said
     ]
     assert told[0] == {
-        ("stt.deepgram", "Deepgram refused the key", "Set DEEPGRAM_API_KEY to a valid key"),
-        ("turn.flux", "Deepgram refused the key", "Set DEEPGRAM_API_KEY to a valid key"),
+        ("stt.deepgram", "Deepgram refused the key", "set DEEPGRAM_API_KEY to a valid key"),
+        ("turn.flux", "Deepgram refused the key", "set DEEPGRAM_API_KEY to a valid key"),
         (
             "llm.gateway",
             "anthropic/claude-haiku-4-5-20251001: HTTP 401",
@@ -115,10 +118,10 @@ async def test_each_providers_mistake_is_told_apart_with_its_mend(tmp_path: Path
         (
             "tts.elevenlabs",
             "ElevenLabs does not know this key",
-            "Set ELEVENLABS_API_KEY to a valid one",
+            "set ELEVENLABS_API_KEY to a valid one",
         ),
     }
-    models = "Correct the model, the language or the other settings"
+    models = "correct the model, the language or the other settings"
     assert told[1] == {
         ("stt.deepgram", "Deepgram does not know the model 'nova-99'", models),
         ("turn.flux", "Deepgram does not know the model 'flux-general-xx'", models),
@@ -136,10 +139,10 @@ async def test_each_providers_mistake_is_told_apart_with_its_mend(tmp_path: Path
             "tts.elevenlabs",
             "ElevenLabs cannot speak with the model 'eleven_unknown': choose another in"
             " [tts.elevenlabs] model",
-            "It has eleven_flash_v2_5, eleven_multilingual_v2",
+            "it has eleven_flash_v2_5, eleven_multilingual_v2",
         ),
     }
-    address = "Correct the url setting, or the network"
+    address = "correct the url setting, or the network"
     assert told[2] == {
         ("stt.deepgram", "Deepgram cannot be reached at 127.0.0.1:9", address),
         ("turn.flux", "Deepgram cannot be reached at 127.0.0.1:9", address),
@@ -164,12 +167,31 @@ async def test_each_providers_mistake_is_told_apart_with_its_mend(tmp_path: Path
     assert not any(secret in json.dumps(said) for secret in ("wrong-1", "wrong-2", "wrong-3"))
 
 
-async def test_a_voice_that_cannot_speak_gives_way_to_the_next_and_the_check_says_so(
-    tmp_path: Path,
+async def test_a_voice_that_cannot_speak_gives_way_and_health_and_check_say_the_same_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    config = tmp_path / "tipring.toml"
+    config.touch()
     async with everybody(tmp_path) as environ:
         wrong = {"TIPRING_TTS": "elevenlabs,hibari", "ELEVENLABS_API_KEY": "wrong-3"}
         said = await check({**environ, **wrong}, tmp_path)
+        host = Host(load(config, {**environ, **wrong}))
+        await host.load()
+        answer = web.health(host)
+        await host.close(within=1)
     assert said["exit"] == 1
-    assert said["answers"] == "flux + gateway + hibari"
-    assert [one["where"] for one in said["problems"]] == ["tts.elevenlabs"]
+    assert said["answers"] == str(host.selection) == "flux + gateway + hibari"
+    health = json.loads(bytes(answer.body))
+    assert (answer.status_code, health["ok"], health["ready"]) == (200, True, True)
+    assert (
+        health["problems"]
+        == said["problems"]
+        == [
+            {
+                "where": "tts.elevenlabs",
+                "what": "ElevenLabs does not know this key",
+                "fix": "set ELEVENLABS_API_KEY to a valid one",
+            }
+        ]
+    )

@@ -118,7 +118,10 @@ def _online_problem(part: Part, text: str) -> Problem:
     for mark in ("; ", ". ", ": "):
         what, found, fix = text.rpartition(mark)
         if found:
-            return Problem(where=part.where, what=what, fix=fix.removeprefix("fix:").strip())
+            fix = fix.removeprefix("fix:").strip()
+            if fix[1:2].islower():  # as everywhere else, whether it stood in a sentence of its own
+                fix = fix[0].lower() + fix[1:]
+            return Problem(where=part.where, what=what, fix=fix)
     fix = f"tipring plugins show {part.kind}.{part.provider.name}"
     return Problem(where=part.where, what=text, fix=fix)
 
