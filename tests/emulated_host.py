@@ -18,7 +18,7 @@ from tests.emulators.gateway import ACCOUNT, KEYS, TOKEN, GatewayEmulator
 from tests.emulators.gateway_streams import Reply
 from tests.emulators.hearing import Tones
 
-TONES = Tones(["table", "tonight", "window", "bill"])
+TONES = Tones(["table", "tonight", "window", "bill", "honey"])
 
 KEYRING = {
     "DEEPGRAM_API_KEY": "dg-key",

@@ -380,6 +380,23 @@ async def test_a_goodbye_that_is_interrupted_is_said_instead_of_the_next_answer(
     assert [event["detail"]["by"] for event in goodbyes] == ["killed", "killed"]
 
 
+async def test_a_goodbye_that_words_for_somebody_else_stopped_is_finished_and_ends_the_call(
+    world: World,
+) -> None:
+    call = await world.given()
+    async with line(world, call) as phone, control(world, call) as owner:
+        await owner.until("agent.stopped")
+        await owner.kill("warm")
+        await owner.until("agent.started")
+        await phone.say("table", "tonight", "window", "honey")
+        await owner.until("interruption")
+        await owner.until("agent.resumed")
+        assert (await owner.until("call.ended"))["detail"]["reason"] == "killed"
+    names = [event["name"] for event in owner.events]
+    assert names.count("hang_up") == 1 and "nudge" not in names
+    assert "mark.played" in names[names.index("agent.resumed") :]
+
+
 async def test_a_call_that_was_killed_before_its_stream_came_is_not_begun(world: World) -> None:
     call = await world.given()
     async with control(world, call, kill="hard") as owner:

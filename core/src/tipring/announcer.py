@@ -165,4 +165,5 @@ class Announcer:
     def _hear(self, event: Event) -> None:
         self._news.set()
         if event.name == "interruption":
-            self._floor.leaving = False  # the caller has more to say than goodbye
+            # The caller has more to say than goodbye, or will turn out to have said nothing.
+            self._floor.cut_goodbye, self._floor.leaving = self._floor.leaving, False

@@ -30,7 +30,7 @@ from tipring.hearing import Hearers
 from tipring.journal import Journal
 from tipring.llm.breaker import Breakers
 from tipring.llm.ladder import LadderLLMService
-from tipring.phone.ledger import HeardLedger
+from tipring.phone.ledger import FarewellFrame, HeardLedger
 from tipring.phone.stream import TwilioStream
 from tipring.providers import Call, Rung
 from tipring.selection import Part, Selection
@@ -204,6 +204,9 @@ def assemble(
         left = await ledger.resume()
         if left:
             await desk.queue_frame(TTSSpeakFrame(left))
+        if left is not None and floor.cut_goodbye:
+            floor.leaving = True
+            await desk.queue_frame(FarewellFrame())
         return left is not None
 
     async def successor() -> STTService | None:

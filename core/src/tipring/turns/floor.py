@@ -34,6 +34,7 @@ class Floor:
         caller_speaking: Whether the voice detector hears the caller.
         turn_open: Whether the caller's turn is open.
         leaving: Whether the agent is saying goodbye.
+        cut_goodbye: Whether what the caller stopped last was the agent's goodbye.
         filling: Whether what the agent says now is a filler, which answers nothing.
         unplayed: Whether the phone has not yet confirmed to have played all that it was given.
         in_doubt: Whether it is not known yet if the agent was stopped for nothing.
@@ -51,6 +52,7 @@ class Floor:
     caller_speaking: bool = False
     turn_open: bool = False
     leaving: bool = False
+    cut_goodbye: bool = False
     filling: bool = False
     unplayed: bool = False
     in_doubt: bool = False

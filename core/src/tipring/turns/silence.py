@@ -97,6 +97,9 @@ class DeadAir:
                 self._wait_for_caller()  # the silence begins when the last word has been heard
             case "agent.said" if self._said_at is None:
                 self._said_at = asyncio.get_running_loop().time()
+            case "agent.resumed" if self._floor.leaving:
+                self._over = True  # it was the goodbye, and is finished
+                self._nobody()
             case "agent.resumed":
                 self._answered()
             case "turn.started":
