@@ -11,20 +11,18 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pipecat.frames.frames import (
     Frame,
-    StartFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
-from pipecat.services.stt_service import STTService
-from pipecat.utils.errors import ErrorCategory, classify_http_status_code
-from tipring_deepgram.line import Line, Socket
+from pipecat.processors.frame_processor import FrameDirection
+from tipring_deepgram.held import HeldService
+from tipring_deepgram.line import Socket
 from tipring_deepgram.refusals import Lost, Refused, passes, refusal
 
 with warnings.catch_warnings():
@@ -38,8 +36,6 @@ with warnings.catch_warnings():
     from pipecat.services.deepgram.stt import DeepgramSTTService
 
 FINALIZE = {"type": "Finalize"}
-CLOSE = {"type": "CloseStream"}
-KEEP_ALIVE = {"type": "KeepAlive"}
 
 MUTE = 2.5
 """Seconds after the caller fell silent in which Deepgram must have said something about it."""
@@ -74,48 +70,20 @@ class _Socket:
             transport.abort()
 
 
-class HeldDeepgramSTTService(DeepgramSTTService):
+class HeldDeepgramSTTService(HeldService, DeepgramSTTService):
     """Hears the caller with Deepgram's ``/v1/listen``, through failures of the connection.
 
     Args:
-        keep: Seconds of audio kept while there is no connection.
-        give_up_after: Seconds without a connection after which the service is unusable.
-        answer_within: Seconds Deepgram has to answer a handshake.
-        **kwargs: What :class:`DeepgramSTTService` takes.
+        **kwargs: What :class:`HeldService` and :class:`DeepgramSTTService` take.
     """
 
-    def __init__(
-        self,
-        *,
-        keep: float = 15.0,
-        give_up_after: float = 20.0,
-        answer_within: float = 3.0,
-        **kwargs: Any,
-    ) -> None:
+    keep_alive = {"type": "KeepAlive"}
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._keep = keep
-        self._give_up_after = give_up_after
-        self._answer_within = answer_within
-        self._line: Line | None = None
-        self._holding: asyncio.Task[None] | None = None
         self._began_speaking = 0.0
         self._words_pending = False
         self._mute_watch: asyncio.Task[None] | None = None
-
-    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
-        """Set up without connecting: a handshake that hangs must not hold up the call."""
-        await STTService.setup(self, setup)
-
-    async def start(self, frame: StartFrame) -> None:
-        """Start to connect, and wait for nothing."""
-        await super().start(frame)
-        await self._connect()
-
-    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
-        """Take PCM16 of the caller."""
-        if self._line is not None:
-            self._line.add(audio)
-        yield None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Flush when the voice detector hears the caller fall silent."""
@@ -131,53 +99,9 @@ class HeldDeepgramSTTService(DeepgramSTTService):
         # The base class flushes on a connection it holds itself, and here it holds none.
         await super().process_frame(frame, direction)
 
-    async def _connect(self) -> None:
-        if self._line is not None:
-            return
-        self._line = Line(
-            connect=self._opened,
-            hear=self._heard,
-            lost=self._lost,
-            rate=self.sample_rate,
-            keep=self._keep,
-            answer_within=self._answer_within,
-            give_up=self._give_up_after,
-            keep_alive=KEEP_ALIVE,
-        )
-        self._holding = self.create_task(self._hold(self._line))
-
     async def _disconnect(self) -> None:
         await self._unwatch()
-        line, self._line = self._line, None
-        task, self._holding = self._holding, None
-        if line is not None:
-            await line.hang_up(CLOSE)
-        if task is not None:
-            await self.cancel_task(task)
-
-    async def _do_reconnect(self) -> None:
-        if self._line is not None and self._holding is not None and not self._holding.done():
-            self._line.replace("The settings changed.")
-        else:
-            # It had been given up, and new settings may be the mend.
-            await self._disconnect()
-            await self._connect()
-
-    async def _hold(self, line: Line) -> None:
-        try:
-            await line.run()
-        except Refused as refused:
-            await self.push_error(
-                error_msg=str(refused),
-                category=classify_http_status_code(refused.status),
-                force_treat_as_permanent=True,
-            )
-        except Lost as lost:
-            await self.push_error(
-                error_msg=f"{lost} It was given up after {self._give_up_after:g} s.",
-                category=ErrorCategory.CONNECTIVITY,
-                force_treat_as_permanent=True,
-            )
+        await super()._disconnect()
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Socket]:
@@ -195,9 +119,6 @@ class HeldDeepgramSTTService(DeepgramSTTService):
             raise (Lost(sentence) if passes(status) else Refused(sentence, status)) from None
         except (OSError, EOFError, WebSocketException):
             raise Lost("Deepgram cannot be reached.") from None
-
-    async def _lost(self, why: str) -> None:
-        await self.push_error(error_msg=why, category=ErrorCategory.CONNECTIVITY)
 
     async def _heard(self, message: Any) -> None:
         await self._on_message(message)

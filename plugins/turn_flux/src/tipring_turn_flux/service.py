@@ -19,18 +19,18 @@ from urllib.parse import parse_qs
 from pipecat.frames.frames import (
     Frame,
     ProposedUserStoppedSpeakingFrame,
-    StartFrame,
     TranscriptionFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSetup
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.deepgram.flux.stt import DeepgramFluxSTTService
-from pipecat.services.deepgram.flux.stt_base import DeepgramFluxSTTBase, FluxFatalError
+from pipecat.services.deepgram.flux.stt_base import FluxFatalError
 from pipecat.transcriptions.language import Language
-from pipecat.utils.errors import ErrorCategory, classify_http_status_code
+from pipecat.utils.errors import ErrorCategory
 from pipecat.utils.time import time_now_iso8601
 from tipring.providers import Call
+from tipring_deepgram.held import HeldService
 from tipring_deepgram.line import Line, Socket
 from tipring_deepgram.refusals import Lost, Refused, passes, quiet, refusal
 from websockets.asyncio.client import ClientConnection, connect
@@ -38,8 +38,6 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 if TYPE_CHECKING:
     from tipring_turn_flux import FluxSettings
-
-CLOSE = {"type": "CloseStream"}
 
 MUTE = 2.0
 """Seconds of audio without a word from Flux, which sends an update every quarter of a second."""
@@ -68,33 +66,17 @@ class _Socket:
         self._connection.transport.abort()
 
 
-class HeldFluxSTTService(DeepgramFluxSTTService):
+class HeldFluxSTTService(HeldService, DeepgramFluxSTTService):
     """Hears the caller with Flux and proposes the ends of turns, through failures.
 
     Args:
         silence_limit: Seconds of the caller's silence after which an open turn is ended.
-        keep: Seconds of audio kept while there is no connection.
-        give_up_after: Seconds without a connection after which the service is unusable.
-        answer_within: Seconds Flux has to confirm a connection.
-        **kwargs: What :class:`DeepgramFluxSTTService` takes.
+        **kwargs: What :class:`HeldService` and :class:`DeepgramFluxSTTService` take.
     """
 
-    def __init__(
-        self,
-        *,
-        silence_limit: float = 2.5,
-        keep: float = 15.0,
-        give_up_after: float = 20.0,
-        answer_within: float = 3.0,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, silence_limit: float = 2.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._silence_limit = silence_limit
-        self._keep = keep
-        self._give_up_after = give_up_after
-        self._answer_within = answer_within
-        self._line: Line | None = None
-        self._holding: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._turn = _OpenTurn()
         self._vad_speaking = False
@@ -129,22 +111,13 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
 
     # ------------------------------------------------------------------ the life of a call
 
-    async def setup(self, setup: FrameProcessorSetup) -> None:  # type: ignore[override]
-        """Set up without connecting: a handshake that hangs must not hold up the call."""
-        await super(DeepgramFluxSTTBase, self).setup(setup)
-
-    async def start(self, frame: StartFrame) -> None:
-        """Start to connect, and wait for nothing."""
-        await super().start(frame)
-        await self._connect()
-
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Take PCM16 of the caller."""
         if self._line is not None:
             self._last_stt_time = time.monotonic()
             self._last_audio_chunk_duration = len(audio) / (2 * self.sample_rate)
-            self._line.add(audio)
-        yield None
+        async for frame in super().run_stt(audio):
+            yield frame
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Note when the voice detector hears the caller fall silent."""
@@ -156,54 +129,23 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
         await super().process_frame(frame, direction)
 
     async def _connect(self) -> None:
-        if self._line is not None:
-            return
-        self._line = Line(
-            connect=self._opened,
-            hear=self._heard,
-            lost=self._lost,
-            rate=self.sample_rate,
-            keep=self._keep,
-            answer_within=self._answer_within,
-            give_up=self._give_up_after,
-        )
-        self._holding = self.create_task(self._hold(self._line))
-        self._watching = self.create_task(self._watch(self._line))
-        self._watchdog_task = self.create_task(self._fill_silence())
+        await super()._connect()
+        if self._line is not None and self._watching is None:
+            self._watching = self.create_task(self._watch(self._line))
+            self._watchdog_task = self.create_task(self._fill_silence())
 
     async def _disconnect(self) -> None:
-        line, self._line = self._line, None
-        tasks = [self._watching, self._watchdog_task, self._holding]
-        self._watching = self._watchdog_task = self._holding = None
-        if line is not None:
-            await line.hang_up(CLOSE)
+        await super()._disconnect()
+        tasks = [self._watching, self._watchdog_task]
+        self._watching = self._watchdog_task = None
         for task in tasks:
             if task is not None:
                 await self.cancel_task(task)
 
-    async def _do_reconnect(self) -> None:
-        if self._line is not None and self._holding is not None and not self._holding.done():
-            self._line.replace("The settings changed.")
-        else:
-            # It had been given up, and new settings may be the mend.
-            await self._disconnect()
-            await self._connect()
-
-    async def _hold(self, line: Line) -> None:
-        try:
-            await line.run()
-        except Refused as refused:
-            await self._give_up(str(refused), classify_http_status_code(refused.status))
-        except Lost as lost:
-            await self._give_up(
-                f"{lost} It was given up after {self._give_up_after:g} s.",
-                ErrorCategory.CONNECTIVITY,
-            )
-
     async def _give_up(self, sentence: str, category: ErrorCategory) -> None:
         """Say that nothing more will be heard here, after what was heard has been said."""
         await self._end_turn()
-        await self.push_error(error_msg=sentence, category=category, force_treat_as_permanent=True)
+        await super()._give_up(sentence, category)
 
     # ------------------------------------------------------------------ the connection
 
@@ -257,7 +199,7 @@ class HeldFluxSTTService(DeepgramFluxSTTService):
         # The prediction was about a connection that is gone; the next one makes its own.
         await self._cancel_eager_end_of_turn()
         self._turn.carry()
-        await self.push_error(error_msg=why, category=ErrorCategory.CONNECTIVITY)
+        await super()._lost(why)
 
     # ------------------------------------------------------------------ what Flux says
 
