@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -141,12 +143,18 @@ def _found(client: ElevenLabs, settings: ElevenLabsSettings) -> list[str]:
 
 @contextmanager
 def _client(settings: ElevenLabsSettings) -> Iterator[ElevenLabs]:
-    with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as http:
+    with httpx.Client(verify=_trusted(), timeout=_TIMEOUT, follow_redirects=True) as http:
         yield ElevenLabs(
             api_key=settings.api_key.get_secret_value(),
             base_url=settings.base_url,
             httpx_client=http,
         )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The world's certificates, which take too long to read to do it for each phrase."""
+    return httpx.create_ssl_context()
 
 
 def _asked(question: Callable[[], object]) -> tuple[int, str] | None:
