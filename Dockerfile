@@ -14,11 +14,10 @@ COPY core core
 COPY plugins plugins
 # The versions are those that the tests ran with, which pyproject.toml pins. Pipecat requires
 # resampy, and with it numba and llvmlite, for a resampler that nothing here uses: 210 MB that are
-# never imported. hibari, the second voice, asks for scipy (110 MB), and is about as fast without it.
-# bake.py fails if any of them is imported.
+# never imported. bake.py fails if they were.
 COPY docker/pinned.py docker/slim.py docker/
 # hadolint ignore=SC2086
-RUN printf '%s ; python_version < "3"\n' numba llvmlite resampy scipy > leave-out.txt \
+RUN printf '%s ; python_version < "3"\n' numba llvmlite resampy > leave-out.txt \
     && python docker/pinned.py > pinned.txt \
     && uv build --all-packages --wheel --out-dir wheels \
     && uv pip install --python /app/bin/python --no-sources --find-links wheels \

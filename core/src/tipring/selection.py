@@ -224,7 +224,7 @@ async def rehearse(
     call = Call(id="rehearsal", language=selection.config.agent.language)
     problems = list(selection.problems)
     unspoken: list[Problem] = []
-    left: dict[str, tuple[Part, ...]] = {}
+    left: dict[str, Any] = {}
     left["tts"] = await _rehearsed(selection.tts, call, timeout, unspoken)
     if voices is not None and left["tts"]:
         voices(left["tts"])
@@ -242,16 +242,7 @@ async def rehearse(
                 else _last_detector(selection.config, selection.plugins, problems)
             )
             left[kind] = await _rehearsed(tuple(last), call, timeout, problems)
-    return _settled(
-        replace(
-            selection,
-            stt=left["stt"],
-            turn=left["turn"],
-            llm=left["llm"],
-            tts=left["tts"],
-            problems=(*problems, *unspoken),
-        )
-    )
+    return _settled(replace(selection, **left, problems=(*problems, *unspoken)))
 
 
 class _NotInstalled(ConfigError):
