@@ -17,7 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from bench.load.__main__ import a_call, ratios
 from bench.load.phones import Phone, Speech
-from bench.load.run import Level, grown, held
+from bench.load.run import After, Level, beyond, failed, grown, held, measure
 
 SPEECH = np.arange(-800, 800, dtype=np.int16) * 10
 
@@ -123,7 +123,33 @@ def test_ratios_are_ours_by_theirs() -> None:
     assert told["calls held"] == 1
 
 
+def test_a_load_whose_host_breaks_is_not_held_and_the_others_still_count() -> None:
+    levels = [replace(LEVEL, calls=calls, rss_mb=150 + 2 * calls) for calls in (1, 4, 8)]
+    broken = [*levels, failed("tipring", 16, "TimeoutError")]
+    assert held(broken) == 8
+    assert a_call(broken) == 2.0
+    assert "CPU a call, 16 calls" not in ratios(broken, broken)
+    assert "CPU a call, 8 calls" in ratios(broken, levels)
+
+
+async def test_a_host_that_does_not_start_is_told_as_a_load_that_is_not_held() -> None:
+    level = await measure("nobody", 3, speech=Speech.of(SPEECH), seconds=1, core=None)
+    assert level.failed == "ConnectionError: nobody did not start"
+    assert held([level]) == 0
+
+
+def test_greater_loads_are_not_tried_when_two_in_a_row_were_not_held() -> None:
+    levels = [replace(LEVEL, calls=calls) for calls in (1, 8, 16)]
+    late = [replace(LEVEL, calls=calls, lag_p99_ms=50) for calls in (24, 32)]
+    assert not beyond(levels)
+    assert not beyond([*levels, late[0]])
+    assert not beyond([*levels, late[0], replace(LEVEL, calls=32)])
+    assert beyond([*levels, *late])
+    assert not beyond(levels[:1])
+
+
 def test_memory_has_grown_when_the_last_calls_find_more_than_the_early_ones() -> None:
-    flat = [(8 * n, 100.0 if n else 300.0) for n in range(20)]
+    flat = [After(calls=8 * n, rss_mb=100.0 if n else 300.0, tasks=0) for n in range(20)]
     assert grown(flat) == 0
-    assert grown([(n, mb + (10 if n > 120 else 0)) for n, mb in flat]) == pytest.approx(0.1)
+    more = [replace(one, rss_mb=one.rss_mb + (10 if one.calls > 120 else 0)) for one in flat]
+    assert grown(more) == pytest.approx(0.1)

@@ -28,6 +28,8 @@ GREETED = 3.0
 """Seconds that the caller listens to the greeting."""
 SILENT = 4.0
 """Seconds between two turns of the caller."""
+HEARD_OUT = 2.0
+"""Seconds for which a caller with one thing to say stays for the answer."""
 
 
 def frame(message: object) -> bytes:
@@ -55,6 +57,11 @@ class Speech:
     frames: tuple[bytes, ...]
     spoken: int
     silence: bytes
+
+    @property
+    def turn(self) -> float:
+        """Seconds of a call in which the caller is greeted, speaks once, and hears the answer."""
+        return GREETED + self.spoken * TICK + HEARD_OUT
 
     @classmethod
     def of(cls, samples: npt.NDArray[np.int16]) -> Speech:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.load.phones import Crowd, Heard, Speech
+from bench.load.phones import TICK, Crowd, Heard, Speech
 
 LAG = 20.0
 """ms of loop lag, at the 99th percentile, up to which a load is held: one frame of the phone's."""
@@ -22,6 +22,10 @@ MISSED = 0.02
 """Share of turns without a commit up to which a load is held."""
 ANSWERED = 4.0
 """Seconds within which a turn is committed, or it is missed."""
+SETTLED = 2.0
+"""Seconds from the last caller's greeting until it is measured."""
+OVER = 2
+"""After so many loads in a row that are not held, greater ones are not tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,7 @@ class Level:
         threads: How many there were.
         late_frames: Share of the phones' frames that left late; above 0.01 the level says little.
         broken: Calls that failed, or that the host closed.
+        failed: Why nothing was measured, if nothing was: the load is then not held.
     """
 
     system: str
@@ -64,6 +69,7 @@ class Level:
     threads: int
     late_frames: float
     broken: int
+    failed: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For ``results.json``."""
@@ -73,7 +79,8 @@ class Level:
 def holds(level: Level, one: Level) -> bool:
     """Whether this load is held, given the same system's one call."""
     return (
-        level.lag_p99_ms <= LAG
+        not level.failed
+        and level.lag_p99_ms <= LAG
         and level.commit_p95_ms <= SLOWER * one.commit_p95_ms
         and level.missed <= MISSED * level.turns
         and not level.broken
@@ -146,32 +153,60 @@ async def measure(
 ) -> Level:
     """Hold so many calls for so many seconds, each in a phase of its own.
 
+    A host that does not start, answers no more or dies under its load gives a level that is not
+    held, and says why.
+
     Args:
         system: Whose process.
         calls: How many.
         speech: What the callers say.
-        seconds: For how long it is measured, once all calls are there.
+        seconds: For how long it is measured, once all calls are there; twice as long for one
+            call, which has few turns and is the yardstick of all others.
         core: Where the process runs; None for anywhere.
     """
-    cycle = len(speech.frames) * 0.02
-    async with hosted(system, core=core) as host:
-        ready = (await host.ask("figures"))["rss_mb"]
-        crowd = Crowd(host.url, speech)
-        # What only the first call of a process pays is no matter of load.
-        await crowd.dial(1, over=0.0)
-        await asyncio.sleep(3.0 + cycle)
-        await crowd.hang_up()
-        await crowd.dial(calls, over=max(cycle, 0.25 * calls))
-        await asyncio.sleep(4.0)
-        await host.ask("reset")
-        began = asyncio.get_running_loop().time()
-        await asyncio.sleep(seconds)
-        until = asyncio.get_running_loop().time()
-        figures = await host.ask("figures")
-        await asyncio.sleep(ANSWERED)
-        late = (await host.ask("figures"))["commits"]
-        heard = await crowd.hang_up()
+    try:
+        async with hosted(system, core=core) as host:
+            return await _measured(host, system, calls, speech, seconds * (2 if calls == 1 else 1))
+    except (OSError, TimeoutError, ValueError) as error:
+        return failed(system, calls, f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+async def _measured(
+    host: Process, system: str, calls: int, speech: Speech, seconds: float
+) -> Level:
+    cycle = len(speech.frames) * TICK
+    ready = (await host.ask("figures"))["rss_mb"]
+    crowd = Crowd(host.url, speech)
+    # What only the first call of a process pays is no matter of load.
+    await crowd.dial(1, over=0.0)
+    await asyncio.sleep(speech.turn)
+    await crowd.hang_up()
+    await crowd.dial(calls, over=max(cycle, 0.2 * calls))
+    await asyncio.sleep(SETTLED)
+    await host.ask("reset")
+    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(seconds)
+    until = asyncio.get_running_loop().time()
+    figures = await host.ask("figures")
+    await asyncio.sleep(ANSWERED)
+    late = (await host.ask("figures"))["commits"]
+    heard = await crowd.hang_up()
     return _level(system, calls, figures, late, heard, began, until, ready, crowd.failed)
+
+
+def failed(system: str, calls: int, why: str) -> Level:
+    """The level of a load under which nothing could be measured."""
+    return Level(
+        system=system, calls=calls, lag_p99_ms=0, commit_p50_ms=0, commit_p95_ms=0,
+        answer_p50_ms=0, answer_p95_ms=0, turns=0, missed=0, cpu_a_call=0, cpu=0, rss_mb=0,
+        ready_mb=0, threads=0, late_frames=0, broken=calls, failed=why,
+    )  # fmt: skip
+
+
+def beyond(levels: list[Level]) -> bool:
+    """Whether so many loads in a row were not held that a greater one will not be."""
+    last = levels[-OVER:]
+    return len(last) == OVER and not any(holds(level, levels[0]) for level in last)
 
 
 def _level(
@@ -228,32 +263,57 @@ def percentile(seconds: list[float], which: int) -> float:
     return 1000 * statistics.quantiles(seconds, n=100, method="inclusive")[which - 1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class After:
+    """What a process holds on to after so many calls, when all of them are over.
+
+    Attributes:
+        calls: How many there have been.
+        rss_mb: Its memory.
+        tasks: What still runs on its event loop.
+    """
+
+    calls: int
+    rss_mb: float
+    tasks: int
+
+
 async def sequence(
     system: str, calls: int, *, at_once: int, speech: Speech, core: int | None
-) -> list[tuple[int, float]]:
-    """Hold many short calls one after another, a few at a time: one turn each.
+) -> list[After]:
+    """Hold many short calls in one process, a few at a time: one turn each.
 
     Returns:
-        After how many calls the process had how many MB.
+        What was left after each few of them.
     """
-    seconds = 3.0 + len(speech.frames) * 0.02
-    memory: list[tuple[int, float]] = []
+    left: list[After] = []
     async with hosted(system, core=core) as host:
+        idle = (await host.ask("figures"))["tasks"]
         done = 0
         while done < calls:
             crowd = Crowd(host.url, speech)
             count = min(at_once, calls - done)
             await crowd.dial(count, over=1.0)
-            await asyncio.sleep(seconds - 1.0)
+            await asyncio.sleep(speech.turn)
             await crowd.hang_up()
             done += count
-            memory.append((done, (await host.ask("figures"))["rss_mb"]))
-    return memory
+            left.append(await _settled(host, done, idle))
+    return left
 
 
-def grown(memory: list[tuple[int, float]]) -> float:
+async def _settled(host: Process, done: int, idle: int) -> After:
+    """The figures when the calls are over: while they end, memory is theirs."""
+    until = asyncio.get_running_loop().time() + 5.0
+    while True:
+        figures = await host.ask("figures")
+        if figures["tasks"] <= idle or asyncio.get_running_loop().time() > until:
+            return After(calls=done, rss_mb=figures["rss_mb"], tasks=figures["tasks"] - idle)
+        await asyncio.sleep(0.1)
+
+
+def grown(left: list[After]) -> float:
     """By what share memory grew from the second fifth of the calls to the last."""
-    fifth = max(1, len(memory) // 5)
-    early = statistics.fmean(mb for _, mb in memory[fifth : 2 * fifth])
-    late = statistics.fmean(mb for _, mb in memory[-fifth:])
+    fifth = max(1, len(left) // 5)
+    early = statistics.median(one.rss_mb for one in left[fifth : 2 * fifth])
+    late = statistics.median(one.rss_mb for one in left[-fifth:])
     return late / early - 1
