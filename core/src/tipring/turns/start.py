@@ -184,6 +184,7 @@ class BargeIn(BaseUserTurnStartStrategy):
         """Start a turn on words that want the floor."""
         if isinstance(frame, VADUserStartedSpeakingFrame):
             self._voice_since = asyncio.get_running_loop().time() - frame.start_secs
+            self._next_words()  # those before may never have been made final
         if not isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame):
             return ProcessFrameResult.CONTINUE
         final = isinstance(frame, TranscriptionFrame)
