@@ -139,7 +139,7 @@ def a_plan(detector: str, script: Script) -> TurnPlan:
         case "smart":
             analyzer = ScriptedAnalyzer(script)
             stop = TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer)
-            return TurnPlan(stop=stop, patience=1.7, sure=lambda: script.complete)
+            return TurnPlan(stop=stop, patience=1.7, doubt=lambda: float(not script.complete))
         case "flux":
             return TurnPlan(stop=Flux(script), patience=3.0)
         case _:

@@ -131,9 +131,8 @@ class TurnPlan:
         patience: Seconds after the caller's silence began in which the detector must have
             spoken; later, the host decides by silence and words alone.
         punctuates: As in :class:`Stt`, for the transcriber in ``stt``.
-        sure: Tells of the last proposal whether the detector judged so. One that also proposes when
-            its patience is over says False then, and the host waits ``[turns] unsure``. None: it
-            always is.
+        doubt: Tells how much the detector doubts its last proposal, 0 to 1, for one that also
+            proposes when its own patience is over. The host waits that share of ``[turns] unsure``.
     """
 
     stop: BaseUserTurnStopStrategy
@@ -141,7 +140,7 @@ class TurnPlan:
     stt: STTService | None = None
     patience: float = 1.5
     punctuates: bool = True
-    sure: Callable[[], bool] | None = None
+    doubt: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,10 +85,10 @@ class Turns(Settings):
         1.5, ge=0, le=10, description="The same where only the full stop is missing."
     )
     unsure: float = Field(
-        1.3,
+        1.6,
         ge=0,
         le=10,
-        description="The same where the words sound finished, but not to the detector.",
+        description="The same where the words sound finished, but the detector doubts it fully.",
     )
     short: float = Field(
         0.6,

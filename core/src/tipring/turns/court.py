@@ -93,7 +93,7 @@ class Court(BaseUserTurnStopStrategy):
     ) -> None:
         super().__init__()
         self._detector = Detector(plan.stop, name=by, court=self)
-        self._patience, self._sure = plan.patience, plan.sure
+        self._patience, self._doubt = plan.patience, plan.doubt
         self._setup: FrameProcessorSetup | None = None
         self._floor = floor
         self._journal = journal
@@ -159,7 +159,7 @@ class Court(BaseUserTurnStopStrategy):
         if by == self._detector.name:
             return
         before, self._detector = self._detector, Detector(plan.stop, name=by, court=self)
-        self._patience, self._sure = plan.patience, plan.sure
+        self._patience, self._doubt = plan.patience, plan.doubt
         self._failed = False
         if self._setup is not None:
             await self._detector.setup(self._setup)
@@ -359,8 +359,8 @@ class Court(BaseUserTurnStopStrategy):
         if (due := self._pause.words_due(now)) > 0:
             self._timers.start("hold", due, self._consider)
             return
-        if verdict.waits is None and self._pause.unsure and verdict.enough is None:
-            verdict = replace(verdict, waits=_UNSURE, hold=self._rules.unsure)
+        if verdict.waits is None and self._pause.doubt and verdict.enough is None:
+            verdict = replace(verdict, waits=_UNSURE, hold=self._rules.unsure * self._pause.doubt)
         left = verdict.hold - silent
         if verdict.waits is None:
             await self._commit(verdict.why)
@@ -390,8 +390,8 @@ class Court(BaseUserTurnStopStrategy):
             self._timers.start("ahead", after, lambda: self._speculate(text))
 
     def _propose(self, by: str) -> None:
-        unsure = self._sure is not None and by == self._detector.name and not self._sure()
-        if self._pause.propose(by, unsure=unsure):
+        own = self._doubt is not None and by == self._detector.name
+        if self._pause.propose(by, doubt=self._doubt() if own and self._doubt else 0.0):
             self._journal.note("turn.proposed", by=by, epoch=self._epoch)
 
     async def _commit(self, why: str) -> None:

@@ -20,25 +20,25 @@ class Pause:
         since: When it began, in seconds of the running loop.
         last: When the last voice in it ended.
         by: Who proposed that it is the end, or None.
-        unsure: Whether that was a detector that had no other choice.
+        doubt: How much they doubt it, 0 to 1.
     """
 
     def __init__(self) -> None:
         self.since = self.last = 0.0
         self.by: str | None = None
-        self.unsure = False
+        self.doubt = 0.0
         self._voice_at: float | None = None
         self._words: tuple[str, ...] | None = None
 
-    def propose(self, by: str, *, unsure: bool = False) -> bool:
+    def propose(self, by: str, *, doubt: float = 0.0) -> bool:
         """Take a proposal. Whether it is the first one."""
         first, self.by = self.by is None, self.by or by
-        self.unsure = unsure if first else self.unsure and unsure
+        self.doubt = doubt if first else min(doubt, self.doubt)
         return first
 
     def void(self) -> bool:
         """Forget what was proposed. Whether there was something."""
-        proposed, self.by, self.unsure, self._words = self.by is not None, None, False, None
+        proposed, self.by, self.doubt, self._words = self.by is not None, None, 0.0, None
         return proposed
 
     def voice(self, at: float, words: tuple[str, ...]) -> None:

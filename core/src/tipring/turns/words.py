@@ -38,7 +38,7 @@ class Words:
 
     Attributes:
         language: The tag of the file they come from.
-        unfinished: Words on which no sentence ends.
+        unfinished: What no sentence ends on, as tuples of words: "and", "my name is".
         fillers: Sounds of somebody thinking.
         interrupters: Words of which one alone asks for the floor.
         backchannels: What a listener says to mean "go on", as tuples of words.
@@ -47,7 +47,7 @@ class Words:
     """
 
     language: str
-    unfinished: frozenset[str]
+    unfinished: frozenset[tuple[str, ...]]
     fillers: frozenset[str]
     interrupters: frozenset[str]
     backchannels: frozenset[tuple[str, ...]]
@@ -64,7 +64,7 @@ class Words:
         words = spoken(text)
         if not words:
             return None
-        if words[-1] in self.unfinished:
+        if any(words[-count:] in self.unfinished for count in (1, 2, 3)):
             return Unfinished.BEGUN if len(words) <= _BEGUN else Unfinished.TRAILING
         if words[-1] in self.fillers:
             return Unfinished.TRAILING
@@ -125,7 +125,7 @@ def words_for(language: str) -> Words:
     lists = tomllib.loads((folder / f"{base}.toml").read_text(encoding="utf-8"))
     return Words(
         language=base,
-        unfinished=frozenset(lists["unfinished"]),
+        unfinished=frozenset(spoken(phrase) for phrase in lists["unfinished"]),
         fillers=frozenset(lists["fillers"]),
         interrupters=frozenset(lists["interrupters"]),
         backchannels=frozenset(spoken(phrase) for phrase in lists["backchannels"]),

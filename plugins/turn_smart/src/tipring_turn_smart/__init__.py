@@ -61,7 +61,6 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _analyzer(settings: SmartSettings) -> Any:
-    from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
     from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 
@@ -73,12 +72,7 @@ def _analyzer(settings: SmartSettings) -> Any:
             BaseSmartTurn.__init__(self, params=SmartTurnParams(stop_secs=settings.stop_secs))
             self._log_data = False
             self._session = session
-            self.sure = False
-
-        async def analyze_end_of_turn(self) -> Any:
-            state, metrics = await super().analyze_end_of_turn()
-            self.sure = state == EndOfTurnState.COMPLETE
-            return state, metrics
+            self.doubt = 0.0
 
         @property
         def _model_executor(self) -> ThreadPoolExecutor:
@@ -87,6 +81,7 @@ def _analyzer(settings: SmartSettings) -> Any:
         def _predict_endpoint(self, audio_array: Any) -> dict[str, Any]:
             verdict = super()._predict_endpoint(audio_array)
             verdict["prediction"] = int(verdict["probability"] > settings.threshold)
+            self.doubt = max(0.0, 1.0 - float(verdict["probability"]) / settings.threshold)
             return verdict
 
     return SharedSmartTurn()
@@ -104,7 +99,8 @@ def build(settings: SmartSettings, call: Call) -> TurnPlan:
         # It proposes 0.2 s (the voice detector's wait) + stop_secs after the voice at the latest,
         # and then waits for the transcriber.
         patience=settings.stop_secs + 1.0,
-        sure=lambda: bool(analyzer.sure),
+        # Of those who are done few are judged to be nowhere near it, of the others most.
+        doubt=lambda: float(analyzer.doubt),
     )
 
 
