@@ -181,10 +181,10 @@ async def _sequence(given: argparse.Namespace, speech: Speech, core: int | None)
 
 
 def _show_startup(told: list[dict[str, Any]]) -> None:
-    print("\nstart of the process to ready, in seconds, and the imports")
+    print("\nstart of the process to ready, in seconds and in seconds of a core, and the imports")
     for one in told:
         bill = ", ".join(f"{name} {seconds:.2f}" for name, seconds in one["imports"][:6])
-        print(f"{one['configuration']:14} {one['ready_s']:5.2f}   {bill}")
+        print(f"{one['configuration']:14} {one['ready_s']:5.2f} {one['core_s']:5.2f}   {bill}")
 
 
 def _sentence(path: Path | None) -> npt.NDArray[np.int16]:
