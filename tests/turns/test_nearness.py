@@ -63,6 +63,14 @@ def test_a_voice_is_compared_with_the_same_caller_however_quiet_the_line_is(leve
     assert 8.0 < line.nearness.further() < 12.0
 
 
+def test_a_room_that_is_taken_for_the_caller_in_their_pauses_is_not_the_caller() -> None:
+    line = Line()
+    line.says(2.0, -20.0)
+    line.says(6.0, -35.0)
+    line.says(0.6, -28.0, over=True)
+    assert 6.0 < line.nearness.further() < 10.0
+
+
 def test_a_caller_who_was_not_heard_yet_is_as_near_as_can_be() -> None:
     line = Line()
     line.says(0.4, -40.0, over=True)

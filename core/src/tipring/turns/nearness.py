@@ -32,6 +32,9 @@ _KNOWN, _MEASURES = 2, 20
 """Measures before anything is said of the caller, and so many of them, the latest, are kept."""
 _AUDIBLE = -60.0
 """dB under full scale: under it, there was nothing to measure."""
+_SPREAD = 10.0
+"""dB under the loudest measure at which one is still the caller's. In a café the voice detector
+takes the café for them in their pauses, 15 dB under their own voice."""
 _NOTHING = 25.0
 """dB under the caller at which there was nothing to judge either: the words are older."""
 
@@ -78,7 +81,9 @@ class Nearness(BaseUserTurnStartStrategy):
         if len(self._caller) < _KNOWN or not self._sound:
             return 0.0
         heard = list(self._sound)[-max(1, round(last / _WINDOW)) :]
-        further = median(self._caller) - _level(heard)
+        loudest = max(self._caller)
+        caller = median(level for level in self._caller if level > loudest - _SPREAD)
+        further = caller - _level(heard)
         return further if further < _NOTHING else 0.0
 
     def _learn(self, powers: list[float]) -> None:
