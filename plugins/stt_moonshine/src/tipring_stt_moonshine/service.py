@@ -29,7 +29,7 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
 from tipring_stt_moonshine import MoonshineSettings
-from tipring_stt_moonshine.decoder import FINAL, INTERIM, Decoder
+from tipring_stt_moonshine.decoder import FINAL, FIRST, INTERIM, PAUSE, Decoder
 from tipring_stt_moonshine.ear import Ear, quiet_since, quietest, voiced_seconds
 from tipring_stt_moonshine.words import clean, unfinished
 
@@ -45,7 +45,11 @@ FIRST_INTERIM = 0.35
 SPARING = 3
 """A call spends at most a third of its time on guesses."""
 
-PAUSE = 0.12
+OVERDUE = 1.5
+"""Seconds after which further words are decoded even though others wait for the decoder. Most are
+soon followed by the final ones; without any, an interruption that began like a "yeah" stays one."""
+
+QUIET = 0.12
 """Seconds of quiet after which the words are decoded as if they were the last. The detector takes
 0.2 s to say that speech is over, and then they are ready."""
 
@@ -162,7 +166,7 @@ class MoonshineService(STTService):
         elif self._ear.end - utterance.start > self._ear.seconds(self._wants.longest):
             self._cut(utterance)
         elif self._ear.end >= utterance.next_look:
-            utterance.next_look = self._ear.end + self._ear.seconds(PAUSE / 2)
+            utterance.next_look = self._ear.end + self._ear.seconds(QUIET / 2)
             self._stir()
         yield None
 
@@ -258,7 +262,7 @@ class MoonshineService(STTService):
             return
         since = max(utterance.start, ear.end - ear.seconds(2.0))
         recent = ear.samples(since, ear.end)
-        pausing = quiet_since(recent, ear.rate, len(recent) - ear.seconds(PAUSE))
+        pausing = quiet_since(recent, ear.rate, len(recent) - ear.seconds(QUIET))
         early = utterance.early
         if pausing and early and quiet_since(recent, ear.rate, max(0, early.until - since)):
             # This pause was looked at already.
@@ -266,10 +270,14 @@ class MoonshineService(STTService):
         due = self._wants.interims and ear.end >= utterance.next_interim
         if not pausing and not due:
             return
+        urgency = PAUSE if pausing else INTERIM if utterance.shown else FIRST
+        late = ear.end >= utterance.next_interim + ear.seconds(OVERDUE)
+        if urgency == INTERIM and self._decoder.busy and not late:
+            return
         speech = ear.samples(utterance.start, ear.end)
         place, asked = utterance.start, ear.end
         utterance.next_interim = asked + ear.seconds(self._wants.interim_every)
-        text = await self._guessed(speech, utterance if pausing else None)
+        text = await self._guessed(speech, urgency, utterance)
         # With many callers talking at once a guess takes longer; ask less often, not more.
         took = ear.end - asked
         utterance.next_interim = max(utterance.next_interim, asked + SPARING * took)
@@ -281,13 +289,15 @@ class MoonshineService(STTService):
                 InterimTranscriptionFrame(text, self._user_id, time_now_iso8601(), Language.EN)
             )
 
-    async def _guessed(self, speech: NDArray[np.float32], pausing: _Utterance | None) -> str:
+    async def _guessed(
+        self, speech: NDArray[np.float32], urgency: int, utterance: _Utterance
+    ) -> str:
         voiced = voiced_seconds(speech, self._ear.rate)
         if not voiced:
             return ""
-        guess = self._guess = self._decoder.submit(speech, self._ear.rate, urgency=INTERIM)
-        if pausing is not None:
-            pausing.early = _Early(until=pausing.start + len(speech), words=guess)
+        guess = self._guess = self._decoder.submit(speech, self._ear.rate, urgency=urgency)
+        if urgency == PAUSE:
+            utterance.early = _Early(until=utterance.start + len(speech), words=guess)
         try:
             # Waited on, not awaited: what _take cancels is the guess, not this task.
             await asyncio.wait([asyncio.wrap_future(guess)])

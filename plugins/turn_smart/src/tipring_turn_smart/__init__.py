@@ -6,12 +6,15 @@ import functools
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 from tipring.hookspecs import hookimpl
 from tipring.providers import Call, Settings, Turn, TurnPlan
+
+_MODEL = "smart-turn-v3.2-cpu.onnx"
 
 
 class SmartSettings(Settings):
@@ -32,37 +35,51 @@ class SmartSettings(Settings):
         None, description="An ONNX file of your own; else the one in Pipecat's wheel."
     )
     threads: int = Field(
-        1, ge=1, le=8, description="Threads of one inference. Two take more CPU and no less time."
+        2,
+        ge=1,
+        le=8,
+        description="Threads of one inference, of which one runs at a time; never more than cores.",
     )
 
 
 @functools.cache
 def _session(model: Path | None, threads: int) -> Any:
     """The model, loaded once for the process; a session may be run by many calls at once."""
-    from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+    import onnxruntime
     from tipring.memory import LeanSession
 
-    if model is not None and not model.is_file():
+    # Pipecat's own class would load it without the options below; its version is pinned.
+    model = model or Path(str(files("pipecat.audio.turn.smart_turn.data"))) / _MODEL
+    if not model.is_file():
         raise FileNotFoundError(f"there is no model at {model}")
-    path = str(model) if model else None
-    loaded = LocalSmartTurnAnalyzerV3(smart_turn_model_path=path, cpu_count=threads)
-    return LeanSession(loaded._session)
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = 1
+    options.intra_op_num_threads = min(threads, _cores())
+    # Else a thread that waits for the other half of a step turns in circles for it, on a core that
+    # the transcriber and the event loop have use for.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return LeanSession(onnxruntime.InferenceSession(str(model), options))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @functools.cache
-def _threads() -> ThreadPoolExecutor:
-    """Where inferences run: as many at once as there are cores.
+def _thread() -> ThreadPoolExecutor:
+    """Where inferences run, one after another, each on as many cores as it may use.
 
-    A thread a call would let every call infer at once, each with its own 15 MB of buffers, and none
-    of them sooner. With one thread fewer, eight callers who fall silent together on two cores are
-    not heard within the detector's patience, beside transcribers and voices on the same cores.
+    Two at once would be no sooner done on the same cores, and each has 20 MB of buffers.
     """
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="smart-turn")
+    return ThreadPoolExecutor(1, thread_name_prefix="smart-turn")
 
 
 def _analyzer(settings: SmartSettings) -> Any:
     from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+    from tipring.memory import give_back
 
     session = _session(settings.model, settings.threads)
 
@@ -76,10 +93,11 @@ def _analyzer(settings: SmartSettings) -> Any:
 
         @property
         def _model_executor(self) -> ThreadPoolExecutor:
-            return _threads()
+            return _thread()
 
         def _predict_endpoint(self, audio_array: Any) -> dict[str, Any]:
             verdict = super()._predict_endpoint(audio_array)
+            give_back()
             verdict["prediction"] = int(verdict["probability"] > settings.threshold)
             self.doubt = max(0.0, 1.0 - float(verdict["probability"]) / settings.threshold)
             return verdict
