@@ -13,6 +13,7 @@ import ast
 import importlib
 import logging
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -21,6 +22,8 @@ from types import ModuleType
 from typing import Any, TypeAlias
 
 log = logging.getLogger(__name__)
+
+_finders = threading.Lock()
 
 
 def load(package: str, *needs: str) -> None:
@@ -38,7 +41,8 @@ def load(package: str, *needs: str) -> None:
     if package not in sys.modules:
         finder = _Finder(package)
         # A new list each time: other threads may be on their way through the old one.
-        sys.meta_path = [finder, *sys.meta_path]
+        with _finders:
+            sys.meta_path = [finder, *sys.meta_path]
         try:
             for name in (package, *needs):
                 importlib.import_module(name)
@@ -47,7 +51,8 @@ def load(package: str, *needs: str) -> None:
             for name in [name for name in sys.modules if _inside(name, package)]:
                 del sys.modules[name]
         finally:
-            sys.meta_path = [one for one in sys.meta_path if one is not finder]
+            with _finders:
+                sys.meta_path = [one for one in sys.meta_path if one is not finder]
     for name in (package, *needs):
         importlib.import_module(name)
 
