@@ -71,7 +71,7 @@ bench-plugins: $(VENV)/.ready  ## how long tipring plugins takes with 200 distri
 
 LOAD ?=
 
-bench-load: $(VENV)/.ready  ## what a core holds, beside plain Pipecat; LOAD="--quick" for minutes instead of an hour
+bench-load: $(VENV)/.ready  ## what a core holds, beside plain Pipecat; twenty minutes; LOAD="--quick" for five
 	$(RUN)/python -m bench.load $(LOAD)
 
 BENCH_VENV ?= .venv-bench

@@ -123,6 +123,15 @@ def test_ratios_are_ours_by_theirs() -> None:
     assert told["calls held"] == 1
 
 
+def test_a_system_that_is_quick_for_one_call_is_not_punished_for_it_by_the_other_rule() -> None:
+    stock = [replace(LEVEL, calls=calls, commit_p95_ms=500) for calls in (1, 8, 16)]
+    quick = [replace(LEVEL, calls=calls, commit_p95_ms=80 + 10 * calls) for calls in (1, 8, 16)]
+    assert held(quick) == 1
+    assert held(quick, stock[0]) == 16
+    told = ratios(stock, quick)
+    assert (told["calls held"], told["calls held, one rule for both"]) == (1 / 16, 1)
+
+
 def test_a_load_whose_host_breaks_is_not_held_and_the_others_still_count() -> None:
     levels = [replace(LEVEL, calls=calls, rss_mb=150 + 2 * calls) for calls in (1, 4, 8)]
     broken = [*levels, failed("tipring", 16, "TimeoutError")]

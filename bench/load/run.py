@@ -87,11 +87,16 @@ def holds(level: Level, one: Level) -> bool:
     )
 
 
-def held(levels: list[Level]) -> int:
-    """The largest load up to which every measured load is held; the first is the yardstick."""
+def held(levels: list[Level], yardstick: Level | None = None) -> int:
+    """The largest load up to which every measured load is held.
+
+    Args:
+        levels: One system's.
+        yardstick: Whose 95th percentile counts; the first of the levels, if it is not given.
+    """
     most = 0
     for level in sorted(levels, key=lambda level: level.calls):
-        if not holds(level, levels[0]):
+        if not holds(level, yardstick or levels[0]):
             break
         most = level.calls
     return most
@@ -204,9 +209,10 @@ def failed(system: str, calls: int, why: str) -> Level:
 
 
 def beyond(levels: list[Level]) -> bool:
-    """Whether so many loads in a row were not held that a greater one will not be."""
+    """Whether so many loads in a row were too much that a greater one will be: by the loop's lag,
+    the missed turns and the broken calls, which no yardstick changes."""
     last = levels[-OVER:]
-    return len(last) == OVER and not any(holds(level, levels[0]) for level in last)
+    return len(last) == OVER and not any(holds(level, level) for level in last)
 
 
 def _level(
