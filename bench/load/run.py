@@ -209,8 +209,10 @@ def failed(system: str, calls: int, why: str) -> Level:
 
 
 def beyond(levels: list[Level]) -> bool:
-    """Whether so many loads in a row were too much that a greater one will be: by the loop's lag,
-    the missed turns and the broken calls, which no yardstick changes."""
+    """Whether so many loads in a row were too much that a greater one will be.
+
+    By the loop's lag, the missed turns and the broken calls, which no yardstick changes.
+    """
     last = levels[-OVER:]
     return len(last) == OVER and not any(holds(level, level) for level in last)
 
