@@ -39,7 +39,15 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(RUN)/mypy
 
-unit: $(VENV)/.ready
+# A model server that nobody here wrote; on its own, for it would bring a pytest plugin along.
+LLMOCK ?= $(CURDIR)/.cache/llmock/bin/llmock
+export LLMOCK
+
+$(CURDIR)/.cache/llmock/bin/llmock: | $(VENV)/.ready
+	$(UV) venv -q --clear --python $(VENV)/bin/python .cache/llmock
+	$(UV) pip install -q --no-config --python .cache/llmock/bin/python llmock==0.2.2
+
+unit: $(VENV)/.ready $(LLMOCK)
 	TIPRING_FUZZ=2000 $(RUN)/pytest -q tests/turns/test_fuzz.py
 	$(RUN)/pytest -q -n $(WORKERS) --dist loadfile -m "not line" --ignore tests/worker --ignore tests/container --ignore tests/turns/test_fuzz.py $(PYTEST)
 	$(RUN)/pytest -q -m line $(PYTEST)

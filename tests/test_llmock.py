@@ -1,7 +1,7 @@
 """The same faults, from llmock: a server nobody here wrote, which also judges its clients.
 
-It runs as a program of its own, for it would bring a pytest plugin and another event loop along:
-``uv tool install llmock``, or name the program in $LLMOCK.
+It runs as a program of its own, for it would bring a pytest plugin and another event loop along;
+``make test`` installs it beside the tests. By hand: name the program in $LLMOCK.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from tipring_llm_gateway.settings import GatewaySettings
 
 from tests.scripted_rungs import ScriptedRung, line, says
 
-LLMOCK = os.environ.get("LLMOCK") or shutil.which("llmock")
+LLMOCK = shutil.which(os.environ.get("LLMOCK") or "llmock")
 TEXT = "We open at nine. Shall I book a table?"
 
-pytestmark = pytest.mark.skipif(LLMOCK is None, reason="llmock is not installed as a tool")
+pytestmark = pytest.mark.skipif(LLMOCK is None, reason="llmock is not installed; make test does it")
 
 
 class Llmock:

@@ -356,11 +356,12 @@ class Court(BaseUserTurnStopStrategy):
                 self._timers.start("hold", verdict.enough - silent, self._consider)
                 return
             self._propose("words")
-        if (due := self._pause.words_due(now)) > 0:
-            self._timers.start("hold", due, self._consider)
-            return
         if verdict.waits is None and self._pause.doubt and verdict.enough is None:
             verdict = replace(verdict, waits=_UNSURE, hold=self._rules.unsure * self._pause.doubt)
+        due = self._pause.words_due(now)
+        if due > 0 and (verdict.waits or not self._pause.fresh):
+            self._timers.start("hold", due, self._consider)
+            return
         left = verdict.hold - silent
         if verdict.waits is None:
             await self._commit(verdict.why)

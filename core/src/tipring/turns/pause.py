@@ -9,7 +9,7 @@ from __future__ import annotations
 
 _BREATH = 0.5
 """Seconds up to which a voice may be one without words."""
-_WORDS = 0.6
+_WORDS = 1.0
 """Seconds behind such a voice in which its words would come, if it had any."""
 
 
@@ -21,19 +21,21 @@ class Pause:
         last: When the last voice in it ended.
         by: Who proposed that it is the end, or None.
         doubt: How much they doubt it, 0 to 1.
+        fresh: Whether that was behind the last voice in it.
     """
 
     def __init__(self) -> None:
         self.since = self.last = 0.0
         self.by: str | None = None
         self.doubt = 0.0
+        self.fresh = False
         self._voice_at: float | None = None
         self._words: tuple[str, ...] | None = None
 
     def propose(self, by: str, *, doubt: float = 0.0) -> bool:
         """Take a proposal. Whether it is the first one."""
         first, self.by = self.by is None, self.by or by
-        self.doubt = doubt if first else min(doubt, self.doubt)
+        self.doubt, self.fresh = doubt, True
         return first
 
     def void(self) -> bool:
@@ -48,7 +50,7 @@ class Pause:
             at: When.
             words: All that was said by then.
         """
-        self._voice_at = at
+        self._voice_at, self.fresh = at, False
         if self._words is None:
             self._words = words
 
