@@ -111,6 +111,17 @@ def _parse(text: str | bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
+class CallerAudio(InputAudioRawFrame):
+    """The caller's audio, which makes no more of itself in a log than its name.
+
+    Pipecat words a log line for each step of each frame, whether or not it is ever written: fifty
+    times a second and step, a thirtieth of what the event loop does.
+    """
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class TwilioStream(TwilioFrameSerializer):
     """One call's stream.
 
@@ -217,7 +228,7 @@ class TwilioStream(TwilioFrameSerializer):
                 pcm = mulaw.decode(sound).tobytes()
             case _:
                 return await super().deserialize(data)
-        return InputAudioRawFrame(audio=pcm, sample_rate=self._sample_rate, num_channels=1)
+        return CallerAudio(audio=pcm, sample_rate=self._sample_rate, num_channels=1)
 
     def _complain(self, what: str) -> None:
         """One line a call is enough: a stream that talks nonsense talks a lot of it."""
