@@ -26,7 +26,7 @@ RUN printf '%s ; python_version < "3"\n' numba llvmlite resampy > leave-out.txt 
 # Bytecode for everything but the thousands of classes of the SDKs and of other vendors' services:
 # of those, bake.py leaves the bytecode of what it loads.
 RUN rm -f /app/.lock && /app/bin/python -m compileall -q -j 0 \
-    -x '/(anthropic|deepgram|elevenlabs|onnxruntime|openai|twilio|pipecat/services)/' /app/lib
+    -x '/(PIL|anthropic|deepgram|elevenlabs|jinja2|num2words|onnxruntime|openai|twilio|pipecat/(services|transports))/' /app/lib
 ARG CONFIG=examples/production.toml
 COPY ${CONFIG} /app/tipring.toml
 COPY docker/bake.py docker/

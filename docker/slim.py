@@ -31,6 +31,15 @@ PARTS = {
         "pillow.libs/libfreetype-*",
         "pillow.libs/libharfbuzz-*",
     ),
+    # Starting a project, and judging one.
+    "pipecat-ai": ("pipecat/cli", "pipecat/evals"),
+    # The API of everything that is not speech from text; the client imports a part when it is used.
+    "elevenlabs": (
+        "elevenlabs/conversational_ai",
+        "elevenlabs/dubbing",
+        "elevenlabs/studio",
+        "elevenlabs/workspace",
+    ),
     # Signatures and TwiML are used; the REST client, one class for each of Twilio's pages, is not.
     "twilio": ("twilio/rest",),
     # Tools for making models, and a second copy of the runtime for programs in C: Python's own
@@ -44,8 +53,22 @@ PARTS = {
         "onnxruntime/transformers",
     ),
 }
-# Whose requirement does not mean that these parts are wanted: the host's, and what it brings.
-OURS = {"tipring", "pipecat-ai", "loudness", "onnxruntime", "soundfile", "soxr"}
+# Whose requirement does not mean that these parts are wanted: ours, and what they bring.
+OURS = {
+    "hibari-tts",
+    "loudness",
+    "onnxruntime",
+    "pipecat-ai",
+    "soundfile",
+    "soxr",
+    "tipring",
+    "tipring-llm-gateway",
+    "tipring-stt-deepgram",
+    "tipring-tts-elevenlabs",
+    "tipring-tts-hibari",
+    "tipring-turn-flux",
+    "tipring-turn-smart",
+}
 
 
 def main() -> None:
