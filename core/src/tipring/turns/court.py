@@ -264,10 +264,13 @@ class Court(BaseUserTurnStopStrategy):
     async def _hear_final(self, text: str) -> None:
         if not self._open or not text.strip():
             return
+        known = self._said.words
         self._said.hear_final(text)
         if self._pause.goes_on(self._said.words):
             await self._resume()
-        self._hear_words()
+        # Some make words final seconds behind the voice; only other words are another voice.
+        if self._said.words != known:
+            self._hear_words()
         await self._consider()
         self._answer_ahead()
 
