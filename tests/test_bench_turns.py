@@ -121,13 +121,14 @@ def test_no_word_is_told_before_it_was_said_and_the_delays_are_as_stated() -> No
     told = transcripts(a_call(event), Clip(begin=0.0, end=3.0, at=100.0))
     assert [(one.text, one.final) for one in told] == [
         ("a", False),
+        ("a table", False),
         ("a table", True),
         ("for", False),
+        ("for four", False),
         ("for four.", True),
     ]
-    assert [one.at for one in told] == pytest.approx(
-        [100.3 + INTERIM, 100.7 + FINAL, 102.3 + INTERIM, 102.7 + FINAL]
-    )
+    ends = (100.3 + INTERIM, 100.7 + INTERIM, 100.7 + FINAL)
+    assert [one.at for one in told] == pytest.approx([*ends, *(end + 2.0 for end in ends)])
 
 
 # -------------------------------------------------------------------------------- the figures
