@@ -307,5 +307,6 @@ class _OpenTurn:
         self._now = (text, position)
 
     def carry(self) -> None:
-        """Keep the words of a connection that is gone."""
+        """Keep the words of a connection that is gone; meanwhile nobody can tell of more."""
         self._carried, self._now = self.best, ("", 0)
+        self.changed = time.monotonic()
