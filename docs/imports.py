@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 PAGE = Path(__file__).parent / "imports.md"
-RUNS = 1
+RUNS = 3
 
 PROVIDERS: dict[str, dict[str, str]] = {
     "stt.deepgram": {"DEEPGRAM_API_KEY": "key"},
