@@ -46,6 +46,7 @@ from tipring.speech.player import PhraseDesk
 from tipring.turns.court import Court
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
+from tipring.turns.nearness import Nearness
 from tipring.turns.silence import DeadAir, Remedy
 from tipring.turns.start import start_rules
 from tipring.turns.words import words_for
@@ -214,6 +215,7 @@ class Stage:
                         vad=None,
                         turn=self.court,
                         resume=self.mouth.resume,
+                        nearness=Nearness(floor=floor),
                     ),
                     stop=[self.court],
                 ),

@@ -37,6 +37,42 @@ def test_a_question_says_what_it_asks_for(language: str, sentence: str, kind: st
 
 
 @pytest.mark.parametrize(
+    ("language", "sentence", "is_open"),
+    [
+        ("en", "Hello, thanks for calling. How can I help?", True),
+        ("en", "Okay, I have that. What else?", True),
+        ("en", "Is there anything else I can do for you?", True),
+        ("en", "Tell me what happened.", True),
+        ("en", "How many nights will you stay?", False),
+        ("en", "Which day suits you?", False),
+        ("es", "¿En qué puedo ayudarle?", True),
+        ("es", "¿A qué hora?", False),
+    ],
+)
+def test_an_open_question_asks_for_a_story(language: str, sentence: str, is_open: bool) -> None:
+    assert questions_for(language).is_open(sentence) is is_open
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "unfinished"),
+    [
+        ("en", "What is it for?", None),
+        ("en", "What is it for.", Unfinished.BEGUN),
+        ("en", "What is it for", Unfinished.BEGUN),
+        ("en", "I really do think so.", None),
+        ("en", "I think so", Unfinished.BEGUN),
+        ("en", "Is it the?", Unfinished.BEGUN),
+        ("es", "Yo también.", None),
+        ("es", "¿Es para?", Unfinished.BEGUN),
+    ],
+)
+def test_some_words_that_end_no_sentence_end_a_few(
+    language: str, text: str, unfinished: Unfinished | None
+) -> None:
+    assert words_for(language).unfinished_because(text, punctuates=True) is unfinished
+
+
+@pytest.mark.parametrize(
     ("language", "text", "digits"),
     [
         ("en", "five five five, oh one double two", "5550122"),

@@ -63,7 +63,8 @@ def test_one_who_moves_away_from_the_phone_is_heard_again_in_time() -> None:
     room = Room(_WINDOW)
     _talk(room, caller=-15.0, other=-90.0)
     away = _near(room, _sound(-34.0, 20.0, 5), voice=True)
-    assert all(away[-100:])
+    # A window or two is no silence: the voice detector takes six in a row for one.
+    assert all(any(away[at : at + 3]) for at in range(len(away) - 100, len(away) - 2))
 
 
 def test_digital_silence_is_nobody() -> None:

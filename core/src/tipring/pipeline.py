@@ -42,6 +42,7 @@ from tipring.turns.court import Court
 from tipring.turns.ears import Ears
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
+from tipring.turns.nearness import Nearness
 from tipring.turns.second_thought import SecondThought
 from tipring.turns.start import start_rules
 from tipring.turns.vad import phone_vad
@@ -217,6 +218,7 @@ def assemble(
         await court.hand_over(after.plan, by=after.turn, punctuates=after.punctuates)
         return after.stt
 
+    nearness = Nearness(floor=floor)
     ears = Ears(hearing.stt, successor=successor)
     court = Court(
         plan,
@@ -242,6 +244,7 @@ def assemble(
                     vad=vad,
                     turn=court,
                     resume=resume,
+                    nearness=nearness,
                 ),
                 stop=[court],
             ),
@@ -264,7 +267,7 @@ def assemble(
                 desk,
                 *voices.processors,
                 player,
-                SecondThought(floor),
+                SecondThought(floor, vad=vad, nearness=nearness),
                 ledger,
                 transport.output(),
                 aggregators.assistant(),

@@ -131,8 +131,9 @@ class TurnPlan:
         patience: Seconds after the caller's silence began in which the detector must have
             spoken; later, the host decides by silence and words alone.
         punctuates: As in :class:`Stt`, for the transcriber in ``stt``.
-        doubt: Tells how much the detector doubts its last proposal, 0 to 1, for one that also
-            proposes when its own patience is over. The host waits that share of ``[turns] unsure``.
+        doubt: Tells how much the detector doubts its last proposal, 0 to 1: half where it would as
+            soon not have made it, 1 where it only lost its patience. The host waits that share of
+            ``[turns] unsure``, and of ``agreed`` where the words sound unfinished too.
     """
 
     stop: BaseUserTurnStopStrategy

@@ -82,13 +82,26 @@ class Turns(Settings):
         2.6, ge=0, le=10, description='The same for a sentence that has only begun: "Can I get a".'
     )
     unmarked: float = Field(
-        1.5, ge=0, le=10, description="The same where only the full stop is missing."
+        1.4, ge=0, le=10, description="The same where only the full stop is missing."
     )
     unsure: float = Field(
-        1.6,
+        1.4,
         ge=0,
         le=10,
         description="The same where the words sound finished, but the detector doubts it fully.",
+    )
+    agreed: float = Field(
+        0.4,
+        ge=0,
+        le=10,
+        description="How much longer unfinished words are waited on where the detector doubts too.",
+    )
+    open: float = Field(
+        0.3,
+        ge=0,
+        le=10,
+        description='How much longer all of these are where the agent asked an open question: "How'
+        ' can I help?".',
     )
     short: float = Field(
         0.6,
@@ -125,7 +138,7 @@ class Turns(Settings):
         3.0, ge=0, le=15, description="How long a pause inside a dictated number may last."
     )
     spelling: float = Field(
-        2.0, ge=0, le=15, description="How long a pause between letters, or parts of a date, may."
+        1.8, ge=0, le=15, description="How long a pause between letters, or parts of a date, may."
     )
     address: float = Field(
         1.4, ge=0, le=15, description="How long a pause between the parts of an address may."

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from pipecat.frames.frames import (
     EagerEndOfTurnCancelFrame,
@@ -41,7 +40,7 @@ from tipring.turns.ahead import Ahead
 from tipring.turns.detector import Detector
 from tipring.turns.ending import Ending
 from tipring.turns.floor import Committed, Floor
-from tipring.turns.judge import Judge, Verdict
+from tipring.turns.judge import OVER, Judge, Verdict
 from tipring.turns.pause import Pause
 from tipring.turns.said import Said
 from tipring.turns.timers import Timers
@@ -50,14 +49,13 @@ from tipring.turns.words import Words, spoken
 # A voice without a new word for this long is a room, not a caller.
 _WORDLESS = 3.0
 # Nor, for this long, behind words that were final: a transcriber that is behind tells interim ones.
-_WORDLESS_FINAL = 2.0
+_WORDLESS_FINAL = 1.5
 # A transcriber's words come this late at the most after the voice that spoke them.
 _LAG = 1.0
 # Seconds after which a held turn is answered ahead: words that come in a burst ask once.
 _AHEAD = 0.05
 # Words that the transcriber only guesses are answered ahead when they have not changed for so long.
 _GUESSED = 0.25
-_UNSURE = "the detector is not sure"
 # After a detector has failed, silence alone ends a turn this late (Smart Turn's own cap).
 _SILENCE = 0.7
 
@@ -349,7 +347,8 @@ class Court(BaseUserTurnStopStrategy):
             return  # a voice, or words that are still to come; each has its timer
         if self._floor.in_doubt:
             return  # the agent may have been stopped for nothing; somebody is looking into it
-        verdict = self._judge.judge(self._said, instead=self._floor.expecting)
+        doubt = self._pause.doubt
+        verdict = self._judge.judge(self._said, instead=self._floor.expecting, doubt=doubt)
         now = self._now()
         silent = now - self._pause.since
         if self._pause.by is None:
@@ -359,19 +358,13 @@ class Court(BaseUserTurnStopStrategy):
                 self._timers.start("hold", verdict.enough - silent, self._consider)
                 return
             self._propose("words")
-        if verdict.waits is None and self._pause.doubt and verdict.enough is None:
-            verdict = replace(verdict, waits=_UNSURE, hold=self._rules.unsure * self._pause.doubt)
-        due = self._pause.words_due(now)
-        if due > 0 and (verdict.waits or not self._pause.fresh):
+        due, left = self._pause.words_due(now), verdict.hold - silent
+        if due > 0 and (left > 0.001 or not self._pause.fresh):
             self._timers.start("hold", due, self._consider)
-            return
-        left = verdict.hold - silent
-        if verdict.waits is None:
-            await self._commit(verdict.why)
-        elif left <= 0.001:
-            await self._commit("the hold is over")
-        else:
+        elif left > 0.001:
             self._hold(verdict, left, text)
+        else:
+            await self._commit(OVER if self._held_because else verdict.why)
 
     def _hold(self, verdict: Verdict, left: float, text: str) -> None:
         if self._held_because != verdict.waits:

@@ -67,6 +67,7 @@ class Questions:
     """How one language asks, and how it is answered. The fields are those of its data file."""
 
     requests: frozenset[tuple[str, ...]]
+    opens: frozenset[tuple[str, ...]]
     yes_or_no: frozenset[str]
     tags: frozenset[tuple[str, ...]]
     answers: frozenset[tuple[str, ...]]
@@ -98,6 +99,11 @@ class Questions:
             if any(_within(words, phrase) for phrase in phrases):
                 return kind
         return _YES_OR_NO if question and closed else None
+
+    def is_open(self, sentence: str) -> bool:
+        """Whether a sentence of the agent asks for a story: "How can I help?"."""
+        words = spoken(sentence)
+        return any(_within(words, phrase) for phrase in self.opens)
 
     def digits_asked(self, sentence: str) -> int | None:
         """How many digits a sentence asks for: six, of "your six-digit code"."""
@@ -177,6 +183,7 @@ class Expecting:
         self._kind: str | None = None
         self._digits: int | None = None
         self._asked = False
+        self._open = False
         self._answered = False
 
     @property
@@ -187,7 +194,17 @@ class Expecting:
     @property
     def short(self) -> bool:
         """Whether a question was asked that can be answered in a word or two."""
-        return self._asked and self._kind in (None, _YES_OR_NO, "date")
+        return self._asked and not self.story and self._kind in (None, _YES_OR_NO, "date")
+
+    @property
+    def story(self) -> bool:
+        """Whether nothing but a story answers what the agent asked: "How can I help?"."""
+        return self._open and self._asked and self._kind is None
+
+    @property
+    def open(self) -> bool:
+        """Whether the agent asked for a story, in which one pauses to think."""
+        return self._open and self._kind in (None, _YES_OR_NO)
 
     def agent_said(self, sentence: str) -> None:
         """Take note of a sentence of the agent.
@@ -198,6 +215,7 @@ class Expecting:
         if self._answered:
             self._kind, self._digits, self._answered = None, None, False
         self._asked = is_question(sentence)
+        self._open = self._questions.is_open(sentence)
         kind = self._questions.kind_of(sentence)
         if kind and not (kind == _YES_OR_NO and self._kind):
             self._kind = kind
@@ -240,6 +258,7 @@ def questions_for(language: str) -> Questions:
     lengths: dict[str, int] = numbers["phone_digits"]
     return Questions(
         requests=_phrases(own["requests"]),
+        opens=_phrases(own["opens"]),
         yes_or_no=frozenset(own["yes_or_no"]),
         tags=_phrases(own["tags"]),
         answers=_phrases(own["answers"]),

@@ -10,6 +10,10 @@ from tipring.turns.expecting import Expecting, Pauses, questions_for
 from tipring.turns.said import Said
 from tipring.turns.words import Unfinished, Words, spoken
 
+OVER = "the hold is over"
+_FINISHED = "the words sound finished"
+_BEGIN = "only a hello"
+_UNSURE = "the detector is not sure"
 _SHORT = 3
 """Words of a short answer: "No thanks.", "Four.", "On Tuesday." So short a sound tells a detector
 little: of single spoken digits Smart Turn takes one in four for the begin of something longer."""
@@ -36,7 +40,7 @@ class Verdict:
     @property
     def may_be_answered_ahead(self) -> bool:
         """Whether it is likely enough to be over that an answer ahead is no waste."""
-        return not self.missing and self.waits in (None, Unfinished.UNMARKED.value)
+        return not self.missing and self.waits in (None, _UNSURE, Unfinished.UNMARKED.value)
 
 
 class Judge:
@@ -55,22 +59,18 @@ class Judge:
     ) -> None:
         self.punctuates = punctuates
         self._words = words
-        self._short = rules.short
-        self._holds = {
-            Unfinished.BEGUN: max(rules.hold, rules.begun),
-            Unfinished.TRAILING: rules.hold,
-            Unfinished.UNMARKED: min(rules.hold, rules.unmarked),
-        }
+        self._rules = rules
         pauses = Pauses(dictation=rules.dictation, spelling=rules.spelling, address=rules.address)
         self._expecting = Expecting(questions_for(language), pauses)
         journal.subscribe(self._follow)
 
-    def judge(self, said: Said, *, instead: str | None) -> Verdict:
+    def judge(self, said: Said, *, instead: str | None, doubt: float = 0.0) -> Verdict:
         """Say what is to be done.
 
         Args:
             said: The words. A guess of the transcriber's has no full stop yet, and needs none.
             instead: What is expected, when somebody knows better than the agent's words.
+            doubt: How much the detector doubts its proposal, 0 to 1.
         """
         whole = f"{said.before} {said.so_far}".strip()
         answer = self._expecting.judge(whole, instead=instead)
@@ -78,26 +78,49 @@ class Judge:
             return Verdict(why=f"{answer.kind} given", waits=None, hold=0.0, enough=0.0)
         marked = self.punctuates and not said.interim
         because = self._words.unfinished_because(said.so_far, punctuates=marked)
-        hold = self._holds[because] if because else 0.0
-        if answer is None:
+        more = self._rules.open if self._expecting.open else 0.0
+        hold = self._hold(because, more + self._rules.agreed * doubt) if because else 0.0
+        if answer:
             return Verdict(
-                why="the words sound finished",
-                waits=because.value if because else None,
-                hold=hold,
-                enough=self._short if because is None and self._is_short(whole) else None,
+                why=OVER,
+                waits=f"expecting {answer.kind_with_article}",
+                hold=max(hold, answer.hold),
+                missing=answer.sure,
             )
-        return Verdict(
-            why="",
-            waits=f"expecting {answer.kind_with_article}",
-            hold=max(hold, answer.hold),
-            missing=answer.sure,
-        )
+        if because:
+            return Verdict(why=OVER, waits=because.value, hold=hold)
+        if self._is_only_begin(whole):
+            return Verdict(why=OVER, waits=_BEGIN, hold=self._rules.unmarked + more)
+        if self._is_short(whole):
+            return Verdict(why=_FINISHED, waits=None, hold=0.0, enough=self._rules.short)
+        if doubt:
+            hold = (self._rules.unsure + more) * doubt
+            return Verdict(why=_FINISHED, waits=_UNSURE, hold=hold)
+        return Verdict(why=_FINISHED, waits=None, hold=0.0)
+
+    def _hold(self, because: Unfinished, more: float) -> float:
+        rules = self._rules
+        match because:
+            case Unfinished.UNMARKED:
+                return min(rules.hold, rules.unmarked) + more
+            case Unfinished.TRAILING:
+                return rules.hold + more
+            case Unfinished.BEGUN:
+                return max(rules.hold + more, rules.begun)
 
     def _is_short(self, text: str) -> bool:
         """Whether it is a short answer to a question, and not a hello before the answer."""
         if not self._expecting.short or len(spoken(text)) > _SHORT:
             return False
         return self._words.is_backchannel(text) or not self._words.is_opener(text)
+
+    def _is_only_begin(self, text: str) -> bool:
+        """Whether it is what comes before a story: "Yes, hi." to "How can I help?"."""
+        return (
+            self._expecting.story
+            and not text.rstrip().endswith("?")
+            and self._words.is_opener(text)
+        )
 
     def _follow(self, event: Event) -> None:
         match event.name:

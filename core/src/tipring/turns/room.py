@@ -22,10 +22,15 @@ _KNOWN = 2.0
 _OVER_ROOM = 12.0
 """dB by which a voice is over the room, to be the caller's."""
 _UNDER_CALLER = 14.0
-"""dB under the caller's own loudest at which a voice is still theirs, whatever the room is like:
-the last syllable of a sentence is about 10 dB quieter than the first ones. With these two, no
-pause was found inside the sentences of thirty callers, with and without babble, and babble 15 dB
-under them was taken for their voice in 27 % of their pauses instead of 82 %."""
+"""dB under the caller's own loudest at which a voice is still theirs in a quiet room."""
+_AT_LEAST = 10.0
+"""The same in the loudest room: the last syllable of a sentence is about 10 dB quieter than the
+first ones."""
+_OF_DISTANCE = 0.6
+"""In between, the share of the way down from the caller to the room. Measured on 72 sentences with
+babble under them: the silence behind a sentence is noticed after 0.45 s at the 95th percentile
+(0.81 s with the 14 dB alone) where the babble is 15 dB down, and after 0.84 s (3.2 s) at 10 dB. In
+quiet nothing changes."""
 _FORGETS = 0.5
 """dB a second by which the loudest is forgotten, for a caller who puts the phone further away."""
 _RISE = 0.3
@@ -74,7 +79,9 @@ class Room:
             self._caller += (level - self._caller) * _RISE
         else:
             self._caller -= _FORGETS * self._window
-        return smooth > min(self._room + _OVER_ROOM, self._caller - _UNDER_CALLER)
+        distance = (self._caller - self._room) * _OF_DISTANCE
+        under = min(_UNDER_CALLER, max(_AT_LEAST, distance))
+        return smooth > min(self._room + _OVER_ROOM, self._caller - under)
 
 
 def _decibels(power: float) -> float:

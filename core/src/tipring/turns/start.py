@@ -56,6 +56,7 @@ def start_rules(
     vad: VADAnalyzer | None,
     turn: Turn,
     resume: Resume,
+    nearness: Nearness,
 ) -> list[BaseUserTurnStartStrategy]:
     """Give the rules by which a caller takes the floor, in the order in which they are asked.
 
@@ -67,8 +68,8 @@ def start_rules(
         vad: The voice detector in use.
         turn: The turn that is open, as the court has it.
         resume: Lets an agent that was stopped go on; False when it had nothing left to say.
+        nearness: How near the caller is. It is asked second, for it follows the frames.
     """
-    nearness = Nearness(floor=floor)
     aside = Aside(
         words.language,
         fillers=words.fillers,

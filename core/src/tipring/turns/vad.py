@@ -64,6 +64,10 @@ def phone_vad() -> VADAnalyzer:
             self._loudness_known = False
 
         @property
+        def stirring(self) -> bool:
+            return self._vad_state is VADState.STARTING
+
+        @property
         def agent_speaking(self) -> bool:
             return self._params is strict
 

@@ -39,6 +39,8 @@ class Words:
     Attributes:
         language: The tag of the file they come from.
         unfinished: What no sentence ends on, as tuples of words: "and", "my name is".
+        stranded: Those of them that end a question all the same: "What is it for?"
+        settled: What ends a sentence though its last word does not: "I think so."
         fillers: Sounds of somebody thinking.
         interrupters: Words of which one alone asks for the floor.
         backchannels: What a listener says to mean "go on", as tuples of words.
@@ -48,6 +50,8 @@ class Words:
 
     language: str
     unfinished: frozenset[tuple[str, ...]]
+    stranded: frozenset[str]
+    settled: frozenset[tuple[str, ...]]
     fillers: frozenset[str]
     interrupters: frozenset[str]
     backchannels: frozenset[tuple[str, ...]]
@@ -64,13 +68,19 @@ class Words:
         words = spoken(text)
         if not words:
             return None
-        if any(words[-count:] in self.unfinished for count in (1, 2, 3)):
+        mark = text.rstrip().rstrip("\"'”’)»")[-1:]
+        if self._trails_off(words, mark):
             return Unfinished.BEGUN if len(words) <= _BEGUN else Unfinished.TRAILING
         if words[-1] in self.fillers:
             return Unfinished.TRAILING
-        if punctuates and text.rstrip().rstrip("\"'”’)»")[-1:] not in _FULL_STOPS:
-            return Unfinished.UNMARKED
-        return None
+        return Unfinished.UNMARKED if punctuates and mark not in _FULL_STOPS else None
+
+    def _trails_off(self, words: tuple[str, ...], mark: str) -> bool:
+        if not any(words[-count:] in self.unfinished for count in (1, 2, 3)):
+            return False
+        if mark == "?" and words[-1] in self.stranded:
+            return False
+        return not (mark in _FULL_STOPS and words[-2:] in self.settled)
 
     def is_backchannel(self, text: str) -> bool:
         """Whether it is nothing but backchannels and fillers: "mhm", "yeah, okay"."""
@@ -126,6 +136,8 @@ def words_for(language: str) -> Words:
     return Words(
         language=base,
         unfinished=frozenset(spoken(phrase) for phrase in lists["unfinished"]),
+        stranded=frozenset(lists["stranded"]),
+        settled=frozenset(spoken(phrase) for phrase in lists["settled"]),
         fillers=frozenset(lists["fillers"]),
         interrupters=frozenset(lists["interrupters"]),
         backchannels=frozenset(spoken(phrase) for phrase in lists["backchannels"]),
