@@ -17,9 +17,11 @@ def _sound(decibels: float, seconds: float, seed: int) -> npt.NDArray[np.int16]:
     return np.clip(samples, -32768, 32767).astype(np.int16)
 
 
-def _near(room: Room, sound: npt.NDArray[np.int16], *, voice: bool) -> list[bool]:
+def _near(
+    room: Room, sound: npt.NDArray[np.int16], *, voice: bool, speaking: bool = True
+) -> list[bool]:
     return [
-        room.near(sound[at : at + 512].tobytes(), voice=voice)
+        room.near(sound[at : at + 512].tobytes(), voice=voice, speaking=speaking)
         for at in range(0, len(sound) - 511, 512)
     ]
 
@@ -72,3 +74,17 @@ def test_digital_silence_is_nobody() -> None:
     _talk(room, caller=-22.0, other=-90.0)
     silence = np.zeros(_RATE, np.int16)
     assert not any(_near(room, silence, voice=False)[10:])
+
+
+def test_a_voice_that_would_be_the_end_of_a_sentence_is_no_begin_of_one_in_a_loud_room() -> None:
+    room = Room(_WINDOW)
+    _talk(room, caller=-22.0, other=-34.0)
+    quiet = _sound(-32.0, 0.2, 7)
+    assert all(_near(room, quiet, voice=True, speaking=True))
+    assert not any(_near(room, quiet, voice=True, speaking=False))
+
+
+def test_a_quiet_word_begins_a_sentence_in_a_quiet_room() -> None:
+    room = Room(_WINDOW)
+    _talk(room, caller=-22.0, other=-90.0)
+    assert all(_near(room, _sound(-32.0, 0.2, 7), voice=True, speaking=False))

@@ -73,6 +73,7 @@ class Questions:
     answers: frozenset[tuple[str, ...]]
     asked_digits: str
     months: frozenset[str]
+    address_intros: frozenset[str]
     asks: Mapping[str, frozenset[tuple[str, ...]]]
     numbers: Numbers
     phone_digits: int
@@ -142,12 +143,13 @@ class Questions:
                     few = sum(len(word.replace("-", "")) for word in words if _is_letter(word)) < 3
                     return Judgement(kind=kind, done=False, hold=dictation if few else spelling)
             case "address":
-                others = [word for word in words if not self.numbers.belongs(word)]
+                own = [word for word in words if word not in self.address_intros]
+                others = [word for word in own if not self.numbers.belongs(word)]
                 number_last = self.numbers.belongs(words[-1])
                 if number_last and len(others) < 2:
                     return Judgement(kind=kind, done=False, hold=dictation, sure=True)
                 # Number and street; with another number behind them, the postcode, it is whole.
-                if not number_last and len(others) < len(words):
+                if not number_last and len(others) < len(own):
                     return Judgement(kind=kind, done=False, hold=pauses.address)
             case "date":
                 # "may" alone is more likely the verb.
@@ -264,6 +266,7 @@ def questions_for(language: str) -> Questions:
         answers=_phrases(own["answers"]),
         asked_digits=own["asked_digits"],
         months=frozenset(own["months"]),
+        address_intros=frozenset(own["address_intros"]),
         asks={kind: _phrases(phrases) for kind, phrases in own["asks"].items()},
         numbers=Numbers(
             digits=numbers["digits"],

@@ -97,7 +97,8 @@ def phone_vad() -> VADAnalyzer:
             if self._room is None:
                 self._room = Room(self.num_frames_required() / self.sample_rate)
             voice = self._sure >= self._params.confidence
-            return self._sure if self._room.near(buffer, voice=voice) else 0.0
+            speaking = self._vad_state in (VADState.SPEAKING, VADState.STOPPING)
+            return self._sure if self._room.near(buffer, voice=voice, speaking=speaking) else 0.0
 
         def _get_smoothed_volume(self, audio: bytes) -> float:
             # Loudness is half as dear as the model; where no volume is too low, nobody looks.

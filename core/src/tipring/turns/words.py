@@ -80,7 +80,8 @@ class Words:
             return False
         if mark == "?" and words[-1] in self.stranded:
             return False
-        return not (mark in _FULL_STOPS and words[-2:] in self.settled)
+        settled = any(words[-count:] in self.settled for count in (2, 3))
+        return not (settled and mark in _FULL_STOPS)
 
     def is_backchannel(self, text: str) -> bool:
         """Whether it is nothing but backchannels and fillers: "mhm", "yeah, okay"."""
