@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
-from tipring.journal import Journal
+from tipring.journal import Event, Journal
 from tipring.providers import Usage
+from tipring.turns.floor import Floor
+from tipring.turns.timers import Timers
 from tipring.turns.words import spoken
 
 # Seconds in which a question that has been asked is sure to have reached the model.
@@ -23,33 +25,50 @@ class Ahead:
 
     Args:
         court: Whose events ask and withdraw.
+        floor: Who has the floor.
         journal: Where it is noted.
+        timers: The turn's; they stop when it is decided.
         spent: What the answer that is being made has cost so far.
     """
 
     def __init__(
-        self, court: BaseUserTurnStopStrategy, journal: Journal, spent: Callable[[], Usage]
+        self,
+        court: BaseUserTurnStopStrategy,
+        floor: Floor,
+        journal: Journal,
+        timers: Timers,
+        spent: Callable[[], Usage],
     ) -> None:
         self._court = court
+        self._floor = floor
         self._journal = journal
+        self._timers = timers
         self._spent = spent
         self._speculation: UserTurnSpeculation | None = None
         self._asked_at = 0.0
         self._refused: set[tuple[str, ...]] = set()
         self._confirmed_at: float | None = None
+        journal.subscribe(self._follow)
 
     def turn_began(self) -> None:
         """Forget what the model refused in the turn before."""
         self._refused.clear()
         self._confirmed_at = None
 
-    def heard(self) -> None:
-        """The answer came out; it can no longer be taken back."""
-        self._confirmed_at = None
+    def _follow(self, event: Event) -> None:
+        if event.name == "agent.said":
+            self._confirmed_at = None  # the answer came out; it can no longer be taken back
+
+    def ask_soon(self, text: str, after: float) -> None:
+        """Let the model begin in so many seconds, if the turn is undecided by then."""
+        self._timers.start("ahead", after, lambda: self.ask(text))
 
     async def ask(self, text: str) -> None:
-        """Let the model begin, unless it is at these words or has refused them."""
-        if spoken(text) in self._refused or self._is_at(text):
+        """Let the model begin, unless it is at these words or has refused them.
+
+        Nor does it begin while nobody knows whether the turn counts at all.
+        """
+        if self._floor.in_doubt or spoken(text) in self._refused or self._is_at(text):
             return
         await self.withdraw("the words changed")
         self._speculation = UserTurnSpeculation(text=text)

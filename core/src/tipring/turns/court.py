@@ -33,10 +33,11 @@ from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
-from tipring.journal import Event, Journal
+from tipring.journal import Journal
 from tipring.providers import TurnPlan, Usage
 from tipring.sections import Turns
 from tipring.turns.ahead import Ahead
+from tipring.turns.deadlines import LAG, WORDLESS_FINAL, Deadlines
 from tipring.turns.detector import Detector
 from tipring.turns.ending import Ending
 from tipring.turns.floor import Committed, Floor
@@ -46,18 +47,10 @@ from tipring.turns.said import Said
 from tipring.turns.timers import Timers
 from tipring.turns.words import Words, spoken
 
-# A voice without a new word for this long is a room, not a caller.
-_WORDLESS = 3.0
-# Nor, for this long, behind words that were final: a transcriber that is behind tells interim ones.
-_WORDLESS_FINAL = 1.5
-# A transcriber's words come this late at the most after the voice that spoke them.
-_LAG = 1.0
 # Seconds after which a held turn is answered ahead: words that come in a burst ask once.
 _AHEAD = 0.05
 # Words that the transcriber only guesses are answered ahead when they have not changed for so long.
 _GUESSED = 0.25
-# After a detector has failed, silence alone ends a turn this late (Smart Turn's own cap).
-_SILENCE = 0.7
 
 
 class Court(BaseUserTurnStopStrategy):
@@ -90,8 +83,7 @@ class Court(BaseUserTurnStopStrategy):
         spent: Callable[[], Usage] = Usage,
     ) -> None:
         super().__init__()
-        self._detector = Detector(plan.stop, name=by, court=self)
-        self._patience, self._doubt = plan.patience, plan.doubt
+        self._detector = Detector(plan, name=by, court=self)
         self._setup: FrameProcessorSetup | None = None
         self._floor = floor
         self._journal = journal
@@ -106,10 +98,16 @@ class Court(BaseUserTurnStopStrategy):
         self._voiced = False
         self._late = False
         self._held_because: str | None = None
-        self._ahead = Ahead(self, journal, spent)
-        self._failed = False
         self._ending = Ending(push=self._push, finalize=self._finalize)
         self._timers = Timers(self.create_task)
+        self._ahead = Ahead(self, floor, journal, self._timers, spent)
+        self._deadlines = Deadlines(
+            self._timers,
+            said=self._said,
+            pause=self._pause,
+            overdue=self._on_overdue,
+            wordless=self._on_wordless,
+        )
         self._judge = Judge(
             words=words,
             rules=rules,
@@ -117,7 +115,6 @@ class Court(BaseUserTurnStopStrategy):
             language=language or words.language,
             journal=journal,
         )
-        journal.subscribe(self._follow)
 
     @property
     def waits_for(self) -> frozenset[str]:
@@ -156,9 +153,7 @@ class Court(BaseUserTurnStopStrategy):
         self._judge.punctuates = punctuates
         if by == self._detector.name:
             return
-        before, self._detector = self._detector, Detector(plan.stop, name=by, court=self)
-        self._patience, self._doubt = plan.patience, plan.doubt
-        self._failed = False
+        before, self._detector = self._detector, Detector(plan, name=by, court=self)
         if self._setup is not None:
             await self._detector.setup(self._setup)
         if self._armed:
@@ -172,7 +167,7 @@ class Court(BaseUserTurnStopStrategy):
         now = self._now()
         self._late = self._floor.is_late(now)
         self._epoch += 1
-        self._open, self._decided, self._failed = True, False, False
+        self._open, self._decided = True, False
         self._floor.turn_open = True
         # What was not answered and is taken up again is judged as a whole.
         self._said.begin(self._floor.unanswered)
@@ -238,7 +233,7 @@ class Court(BaseUserTurnStopStrategy):
             # It may be no more than a breath: what was proposed is void when it is words.
             self._stop_waiting()
             self._pause.voice(self._now(), self._said.words)
-            self._expect_words()
+            self._deadlines.expect_words()
 
     async def _caller_silent(self, ago: float) -> None:
         if self._floor.caller_speaking:  # a transcriber notices it after the voice detector
@@ -276,16 +271,15 @@ class Court(BaseUserTurnStopStrategy):
         if self._decided:
             return
         if self._floor.caller_speaking:
-            self._expect_words()
+            self._deadlines.expect_words()
             return
         if self._unheard():
             self._pause.since = self._pause.last = self._now()
         self._expect_detector()
 
-    def _expect_words(self) -> None:
-        """From here a voice has so long to say something new."""
-        patience = _WORDLESS if self._said.interim or not self._said.text else _WORDLESS_FINAL
-        self._timers.start("wordless", patience, self._on_wordless)
+    def _expect_detector(self) -> None:
+        if self._open and not self._decided:
+            self._deadlines.expect(self._detector)
 
     def _unheard(self) -> bool:
         """Whether words come from a voice too quiet for the voice detector.
@@ -294,7 +288,7 @@ class Court(BaseUserTurnStopStrategy):
         """
         if self._floor.caller_speaking or self._late:
             return False
-        return not self._voiced or self._now() - self._pause.last > _LAG
+        return not self._voiced or self._now() - self._pause.last > LAG
 
     async def _resume(self) -> None:
         """The caller goes on: what was proposed, held or speculated is void."""
@@ -323,7 +317,8 @@ class Court(BaseUserTurnStopStrategy):
 
     async def speculated(self, by: str, text: str) -> None:
         """Let the model start unheard: the detector thinks that the caller may be done."""
-        await self._speculate(text)
+        if self._open and not self._decided:
+            await self._ahead.ask(text)
 
     async def withdrew(self, by: str) -> None:
         """Drop the unheard answer: the detector takes it back."""
@@ -331,7 +326,6 @@ class Court(BaseUserTurnStopStrategy):
 
     async def detector_failed(self, by: str, error: str) -> None:
         """Let silence and words decide, in this turn already."""
-        self._failed = True
         self._journal.note("detector.failed", by=by, error=error)
         if self._open and not self._floor.caller_speaking:
             self._expect_detector()
@@ -372,7 +366,7 @@ class Court(BaseUserTurnStopStrategy):
             self._journal.note("turn.held", why=verdict.waits, until=self._journal.now() + left)
         self._timers.start("hold", left, self._consider)
         if self._rules.speculate != "never" and not verdict.missing:
-            self._timers.start("ahead", _AHEAD, lambda: self._speculate(text))
+            self._ahead.ask_soon(text, _AHEAD)
 
     def _answer_ahead(self) -> None:
         """Let the model begin while the detector and the transcriber are still at it."""
@@ -383,12 +377,11 @@ class Court(BaseUserTurnStopStrategy):
         text = self._said.so_far
         verdict = self._judge.judge(self._said, instead=self._floor.expecting)
         if text and verdict.may_be_answered_ahead:
-            after = _GUESSED if self._said.interim else 0.0
-            self._timers.start("ahead", after, lambda: self._speculate(text))
+            self._ahead.ask_soon(text, _GUESSED if self._said.interim else 0.0)
 
     def _propose(self, by: str) -> None:
-        own = self._doubt is not None and by == self._detector.name
-        if self._pause.propose(by, doubt=self._doubt() if own and self._doubt else 0.0):
+        doubt = self._detector.doubt if by == self._detector.name else 0.0
+        if self._pause.propose(by, doubt=doubt):
             self._journal.note("turn.proposed", by=by, epoch=self._epoch)
 
     async def _commit(self, why: str) -> None:
@@ -438,36 +431,19 @@ class Court(BaseUserTurnStopStrategy):
         frame.interruptible = False  # an interruption empties the queue that it goes through
         await self.push_frame(frame)
 
-    async def _speculate(self, text: str) -> None:
-        if self._open and not self._decided and not self._floor.in_doubt:
-            await self._ahead.ask(text)
-
     async def _answer_withdrawn(self) -> None:
         if await self._ahead.taken_back() and self._floor.answer_owed:
             await self._push(LLMRunFrame())
 
-    def _follow(self, event: Event) -> None:
-        if event.name == "agent.said":
-            self._ahead.heard()
-
     # -- nothing waits for ever --------------------------------------------------------------------
 
-    def _expect_detector(self) -> None:
-        """From here the detector has until its patience is over to propose."""
-        if not self._open or self._decided:
-            return
-        now = self._now()
-        due = self._pause.last + (min(self._patience, _SILENCE) if self._failed else self._patience)
-        if self._said.interim:
-            due = max(due, now + _LAG)  # its final is on the way
-        self._timers.start("patience", due - now, self._on_patience)
-
-    async def _on_patience(self) -> None:
+    async def _on_overdue(self) -> None:
+        """The detector has said nothing for too long."""
         if self._pause.by is None:
             if self._detector.stuck:
                 await self._detector.restart("hung")
-            elif not self._failed:
-                error = f"said nothing for {self._patience:.1f} s"
+            elif not self._detector.failed:
+                error = f"said nothing for {self._detector.patience:.1f} s"
                 self._journal.note("detector.failed", by=self._detector.name, error=error)
             if not self._open or self._decided:
                 return
@@ -479,7 +455,7 @@ class Court(BaseUserTurnStopStrategy):
         """A voice is heard, but it says nothing new: a television, a street."""
         self._floor.caller_speaking = False
         self._pause.void()
-        self._pause.silent(self._now() - _WORDLESS_FINAL, self._said.words)
+        self._pause.silent(self._now() - WORDLESS_FINAL, self._said.words)
         self._propose("words")
         self._said.take_guess()
         await self._consider()

@@ -12,6 +12,8 @@ from pipecat.processors.frame_processor import FrameDirection, FrameProcessorSet
 from pipecat.turns.types import UserTurnSpeculation
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy, UserTurnStoppedParams
 
+from tipring.providers import TurnPlan
+
 if TYPE_CHECKING:
     from tipring.turns.court import Court
 
@@ -50,24 +52,35 @@ class Detector:
     In Pipecat a strategy is awaited in the path of the frames, so one that hangs stops the call
     from hearing, and one that raises loses the frame. Here frames are queued for it.
 
+    Attributes:
+        name: As it stands in the config.
+        patience: Seconds of silence after which it should have proposed.
+        failed: Whether it has failed in this turn.
+
     Args:
-        strategy: The plugin's.
+        plan: What the plugin brought.
         name: As it stands in the config.
         court: Who listens.
         hang: Seconds one frame may take.
     """
 
-    def __init__(
-        self, strategy: BaseUserTurnStopStrategy, *, name: str, court: Court, hang: float = 1.0
-    ) -> None:
+    def __init__(self, plan: TurnPlan, *, name: str, court: Court, hang: float = 1.0) -> None:
         self.name = name
-        self._strategy = strategy
+        self.patience = plan.patience
+        self.failed = False
+        self._doubt = plan.doubt
+        self._strategy = plan.stop
         self._court = court
         self._hang = hang
         self._steps: asyncio.Queue[Step] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._busy_since: float | None = None
         self._strikes = 0
+
+    @property
+    def doubt(self) -> float:
+        """How much it doubts its last proposal, 0 to 1; 0 for one that cannot tell."""
+        return self._doubt() if self._doubt else 0.0
 
     @property
     def retired(self) -> bool:
@@ -106,6 +119,7 @@ class Detector:
 
     def turn_began(self) -> None:
         """Tell it to listen for the end of a new turn."""
+        self.failed = False
         self._queue(self._strategy.handle_user_turn_started)
 
     def turn_ended(self) -> None:
@@ -149,6 +163,7 @@ class Detector:
 
     async def _failed(self, error: str) -> None:
         self._strikes += 1
+        self.failed = True
         await self._court.detector_failed(self.name, error)
 
     async def _on_stopped(self, _: BaseUserTurnStopStrategy, params: UserTurnStoppedParams) -> None:
