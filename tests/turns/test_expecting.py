@@ -94,6 +94,25 @@ def test_digits_are_counted_as_they_are_said(language: str, text: str, digits: s
     assert questions_for(language).numbers.digits_in(spoken(text)) == digits
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("You can reach me at five five five", "longer number"),
+        ("It's 555", "longer number"),
+        ("My number is 555 012", "longer number"),
+        ("My number is 555 012 3456.", None),
+        ("A table for four at seven thirty.", None),
+        ("I was there in 2024.", None),
+        ("Room 12.", None),
+        ("That is S M I", "spelling"),
+        ("At three p.m.", None),
+    ],
+)
+def test_what_is_read_out_is_known_without_a_question(text: str, kind: str | None) -> None:
+    judged = Expecting(questions_for("en")).judge(text)
+    assert (judged.kind if judged else None) == kind
+
+
 @given(st.text(alphabet="0123456789", max_size=14))
 def test_a_number_said_digit_by_digit_has_just_these_digits(number: str) -> None:
     numbers = questions_for("en").numbers

@@ -20,6 +20,8 @@ from tipring.turns.numbers import Numbers
 from tipring.turns.words import base_language, spoken
 
 _YES_OR_NO = "yes or no"
+_LETTERS = 3
+"""Letters in a row that are a spelling though nobody asked for one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ class Questions:
     """How one language asks, and how it is answered. The fields are those of its data file."""
 
     requests: frozenset[tuple[str, ...]]
+    asks_plainly: frozenset[tuple[str, ...]]
     opens: frozenset[tuple[str, ...]]
     yes_or_no: frozenset[str]
     tags: frozenset[tuple[str, ...]]
@@ -100,6 +103,11 @@ class Questions:
             if any(_within(words, phrase) for phrase in phrases):
                 return kind
         return _YES_OR_NO if question and closed else None
+
+    def is_request(self, sentence: str) -> bool:
+        """Whether a sentence of the agent asks without a question mark: "Tell me your name."."""
+        words = spoken(sentence)
+        return any(_within(words, phrase) for phrase in self.asks_plainly)
 
     def is_open(self, sentence: str) -> bool:
         """Whether a sentence of the agent asks for a story: "How can I help?"."""
@@ -155,6 +163,20 @@ class Questions:
                 # "may" alone is more likely the verb.
                 if words[-1] in self.months and not self.numbers.digits_in(words[-3:-1]):
                     return Judgement(kind=kind, done=False, hold=spelling)
+        return None
+
+    def unasked(self, text: str, *, pauses: Pauses = _USUAL) -> Judgement | None:
+        """Say whether something is being dictated that nobody asked for, and goes on.
+
+        Args:
+            text: All that the caller said.
+            pauses: How long a pause may last.
+        """
+        words = spoken(text)
+        if len(words) >= _LETTERS and all(_is_letter(word) for word in words[-_LETTERS:]):
+            return Judgement(kind="spelling", done=False, hold=pauses.spelling)
+        if 0 < len(self.numbers.dictated(words)) < self.phone_digits:
+            return Judgement(kind="longer number", done=False, hold=pauses.spelling)
         return None
 
     def _number(
@@ -216,7 +238,7 @@ class Expecting:
         """
         if self._answered:
             self._kind, self._digits, self._answered = None, None, False
-        self._asked = is_question(sentence)
+        self._asked = is_question(sentence) or self._questions.is_request(sentence)
         self._open = self._questions.is_open(sentence)
         kind = self._questions.kind_of(sentence)
         if kind and not (kind == _YES_OR_NO and self._kind):
@@ -235,9 +257,10 @@ class Expecting:
             instead: What is expected, when somebody knows better than the agent's words.
         """
         kind = instead or self._kind
-        if not kind:
-            return None
-        return self._questions.judge(kind, text, digits=self._digits, pauses=self._pauses)
+        if kind and kind != _YES_OR_NO:
+            return self._questions.judge(kind, text, digits=self._digits, pauses=self._pauses)
+        judged = self._questions.judge(kind, text) if kind else None
+        return judged or self._questions.unasked(text, pauses=self._pauses)
 
 
 def is_question(sentence: str) -> bool:
@@ -260,6 +283,7 @@ def questions_for(language: str) -> Questions:
     lengths: dict[str, int] = numbers["phone_digits"]
     return Questions(
         requests=_phrases(own["requests"]),
+        asks_plainly=_phrases(own["asks_plainly"]),
         opens=_phrases(own["opens"]),
         yes_or_no=frozenset(own["yes_or_no"]),
         tags=_phrases(own["tags"]),

@@ -87,12 +87,13 @@ class Judge:
                 hold=max(hold, answer.hold),
                 missing=answer.sure,
             )
+        # Behind a single word transcribers often leave the full stop out.
+        if because in (None, Unfinished.UNMARKED) and self._is_short(whole):
+            return Verdict(why=_FINISHED, waits=None, hold=0.0, enough=self._rules.short)
         if because:
             return Verdict(why=OVER, waits=because.value, hold=hold)
         if self._is_only_begin(whole):
             return Verdict(why=OVER, waits=_BEGIN, hold=self._rules.unmarked + more)
-        if self._is_short(whole):
-            return Verdict(why=_FINISHED, waits=None, hold=0.0, enough=self._rules.short)
         if doubt:
             hold = (self._rules.unsure + more) * doubt
             return Verdict(why=_FINISHED, waits=_UNSURE, hold=hold)

@@ -35,6 +35,22 @@ class Numbers:
             or word in self.repeats
         )
 
+    def dictated(self, words: Sequence[str]) -> str:
+        """The digits of a number that is being read out at the end of these words, or nothing.
+
+        A single figure, an hour or a year is no dictation: it takes three words of a number in a
+        row, or six digits, or three in a text that is hardly more than they.
+
+        Args:
+            words: In lower case, without punctuation.
+        """
+        begin = len(words)
+        while begin and self.belongs(words[begin - 1]):
+            begin -= 1
+        digits = self.digits_in(words[begin:])
+        read_out = len(words) - begin >= 3 or len(digits) >= 6
+        return digits if read_out or (len(digits) >= 3 and begin <= 2) else ""
+
     def digits_in(self, words: Sequence[str]) -> str:
         """All digits that are said in these words, in order.
 
