@@ -53,6 +53,19 @@ def test_an_open_question_asks_for_a_story(language: str, sentence: str, is_open
     assert questions_for(language).is_open(sentence) is is_open
 
 
+def test_an_open_question_is_open_until_another_one_or_an_answer() -> None:
+    expecting = Expecting(questions_for("en"))
+    expecting.agent_said("How can I help?")
+    expecting.agent_said("Take your time.")
+    assert expecting.open
+    expecting.agent_said("Are you still there?")
+    assert not expecting.open
+    expecting.agent_said("How can I help?")
+    expecting.caller_answered()
+    expecting.agent_said("I see.")
+    assert not expecting.open
+
+
 @pytest.mark.parametrize(
     ("language", "text", "unfinished"),
     [

@@ -223,7 +223,7 @@ class Expecting:
     @property
     def story(self) -> bool:
         """Whether nothing but a story answers what the agent asked: "How can I help?"."""
-        return self._open and self._asked and self._kind is None
+        return self._open and self._kind is None
 
     @property
     def open(self) -> bool:
@@ -237,9 +237,9 @@ class Expecting:
         is your number? Are you there?" it is the number that comes.
         """
         if self._answered:
-            self._kind, self._digits, self._answered = None, None, False
+            self._kind, self._digits, self._open, self._answered = None, None, False, False
         self._asked = is_question(sentence) or self._questions.is_request(sentence)
-        self._open = self._questions.is_open(sentence)
+        self._open = self._questions.is_open(sentence) or (self._open and not self._asked)
         kind = self._questions.kind_of(sentence)
         if kind and not (kind == _YES_OR_NO and self._kind):
             self._kind = kind
