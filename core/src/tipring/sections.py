@@ -79,7 +79,11 @@ class Turns(Settings):
 
     hold: float = Field(1.8, ge=0, le=10, description="How long unfinished words are waited on.")
     begun: float = Field(
-        2.6, ge=0, le=10, description='The same for a sentence that has only begun: "Can I get a".'
+        2.6,
+        ge=0,
+        le=10,
+        description='The same for a sentence that has only begun: "Can I get a". No words are waited'
+        " on for longer, but dictated ones.",
     )
     unmarked: float = Field(
         1.4, ge=0, le=10, description="The same where only the full stop is missing."
@@ -91,7 +95,7 @@ class Turns(Settings):
         description="The same where the words sound finished, but the detector doubts it fully.",
     )
     agreed: float = Field(
-        0.4,
+        0.8,
         ge=0,
         le=10,
         description="How much longer unfinished words are waited on where the detector doubts too.",

@@ -100,14 +100,14 @@ class Judge:
         return Verdict(why=_FINISHED, waits=None, hold=0.0)
 
     def _hold(self, because: Unfinished, more: float) -> float:
-        rules = self._rules
+        rules, longest = self._rules, max(self._rules.hold, self._rules.begun)
         match because:
             case Unfinished.UNMARKED:
-                return min(rules.hold, rules.unmarked) + more
+                return min(min(rules.hold, rules.unmarked) + more, longest)
             case Unfinished.TRAILING:
-                return rules.hold + more
+                return min(rules.hold + more, longest)
             case Unfinished.BEGUN:
-                return max(rules.hold + more, rules.begun)
+                return longest
 
     def _is_short(self, text: str) -> bool:
         """Whether it is a short answer to a question, and not a hello before the answer."""
