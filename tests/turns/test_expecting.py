@@ -55,15 +55,15 @@ def test_an_open_question_asks_for_a_story(language: str, sentence: str, is_open
 
 def test_an_open_question_is_open_until_another_one_or_an_answer() -> None:
     expecting = Expecting(questions_for("en"))
-    expecting.agent_said("How can I help?")
-    expecting.agent_said("Take your time.")
-    assert expecting.open
-    expecting.agent_said("Are you still there?")
-    assert not expecting.open
-    expecting.agent_said("How can I help?")
+
+    def after(sentence: str) -> bool:
+        expecting.agent_said(sentence)
+        return expecting.open
+
+    said = ("How can I help?", "Take your time.", "Are you still there?", "How can I help?")
+    assert [after(sentence) for sentence in said] == [True, True, False, True]
     expecting.caller_answered()
-    expecting.agent_said("I see.")
-    assert not expecting.open
+    assert not after("I see.")
 
 
 @pytest.mark.parametrize(
