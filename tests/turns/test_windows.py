@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ import pytest
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from tipring.turns.vad import phone_vad
 from tipring.turns.windows import Memory, Windows
+
+from tests.fast_loop import run_fast
 
 
 def sounds(count: int, rate: int) -> list[bytes]:
@@ -72,26 +73,48 @@ class Session:
         return inputs["input"].max(axis=1, keepdims=True), inputs["state"]
 
 
+def loud(rate: int) -> bytes:
+    return (np.ones(rate * 32 // 1000) * 16384).astype("<i2").tobytes()
+
+
 async def test_a_model_that_fails_hears_no_voice_and_is_asked_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    session, loud = Session(), (np.ones(512) * 16384).astype("<i2").tobytes()
-    with ThreadPoolExecutor(1) as threads:
-        windows = Windows(session, threads)
-        session.broken = True
-        assert await windows.ask(Memory(), loud, 16_000) == 0.0
-        session.broken = False
-        assert await windows.ask(Memory(), loud, 16_000) == 0.5
+    session = Session()
+    windows = Windows(session)
+    session.broken = True
+    assert await windows.ask(Memory(), loud(16_000), 16_000) == 0.0
+    session.broken = False
+    assert await windows.ask(Memory(), loud(16_000), 16_000) == 0.5
     assert "the voice detector's model failed" in caplog.text
 
 
 async def test_calls_that_ask_together_are_answered_together_and_one_that_left_is_not() -> None:
-    session, loud = Session(), (np.ones(512) * 16384).astype("<i2").tobytes()
-    with ThreadPoolExecutor(1) as threads:
-        windows = Windows(session, threads)
-        asked = [windows.ask(Memory(), loud, 16_000) for _ in range(4)]
-        narrow = windows.ask(Memory(), loud[:512], 8_000)
-        asked[2].cancel()
-        answers = await asyncio.gather(*asked, narrow, return_exceptions=True)
+    session = Session()
+    windows = Windows(session)
+    asked = [windows.ask(Memory(), loud(16_000), 16_000) for _ in range(4)]
+    narrow = windows.ask(Memory(), loud(8_000), 8_000)
+    asked[2].cancel()
+    answers = await asyncio.gather(*asked, narrow, return_exceptions=True)
     assert [answer for answer in answers if answer == 0.5] == [0.5] * 4
     assert session.batches == [3, 1]
+
+
+def test_windows_that_come_soon_after_others_go_together_and_a_lone_one_at_once() -> None:
+    session = Session()
+
+    async def ask() -> list[float]:
+        loop, windows, waited = asyncio.get_running_loop(), Windows(session), []
+
+        async def one(begin: float) -> None:
+            await asyncio.sleep(begin)
+            await windows.ask(Memory(), loud(16_000), 16_000)
+            waited.append(round(loop.time() - begin, 3))
+
+        await asyncio.sleep(1.0)
+        await asyncio.gather(*(one(at) for at in (2.0, 2.002, 2.004, 2.007, 2.5)))
+        return waited
+
+    # Their waits, from a second of the loop's on: the next batch is a hundredth later.
+    assert run_fast(ask()) == [1.0, 1.008, 1.006, 1.003, 1.0]
+    assert session.batches == [1, 3, 1]

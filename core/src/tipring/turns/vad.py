@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -21,13 +20,11 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def _model() -> tuple[Any, ThreadPoolExecutor]:
-    """Silero's session and the threads it runs on, loaded once; every call keeps its own state."""
+def _session() -> Any:
+    """Silero, loaded once; every call keeps its own state."""
     from pipecat.audio.vad.silero import SileroVADAnalyzer
 
-    # Two threads serve every call: a window takes 0.12 ms, and a thread a call would only be
-    # scheduled against its neighbours.
-    return SileroVADAnalyzer()._model.session, ThreadPoolExecutor(2, thread_name_prefix="vad")
+    return SileroVADAnalyzer()._model.session
 
 
 def phone_vad() -> VADAnalyzer:
@@ -45,7 +42,7 @@ def phone_vad() -> VADAnalyzer:
     from tipring.turns.room import Room
     from tipring.turns.windows import Memory, windows
 
-    session, threads = _model()
+    session = _session()
     # 13 of 23 isolated short replies on real calls never started at 0.7 / 0.2 s, 10 at these.
     lenient = VADParams(confidence=0.5, start_secs=0.1, stop_secs=0.2, min_volume=0.0)
     strict = VADParams(confidence=0.7, start_secs=0.2, stop_secs=0.2, min_volume=0.3)
@@ -54,8 +51,7 @@ def phone_vad() -> VADAnalyzer:
         def __init__(self) -> None:
             # Silero's own constructor would load the model again for every call.
             VADAnalyzer.__init__(self, params=lenient)
-            self._executor.shutdown(wait=False)
-            self._executor = threads
+            self._executor.shutdown(wait=False)  # the model runs on the event loop
             self._model: Any = Memory()
             self._windows_since_reset = 0
             self._low_confidence_windows = 0
@@ -80,13 +76,12 @@ def phone_vad() -> VADAnalyzer:
                 self._vad_start_frames = round(self._params.start_secs / window)
 
         async def analyze_audio(self, buffer: bytes) -> VADState:
-            # Only a whole window is worth a thread, and its verdict not: that is arithmetic.
             state = self._vad_state
             while buffer:
                 missing = self._vad_frames_num_bytes - len(self._vad_buffer)
                 piece, buffer = buffer[:missing], buffer[missing:]
                 if len(piece) == missing:
-                    self._sure = await windows(session, threads).ask(
+                    self._sure = await windows(session).ask(
                         self._model, self._vad_buffer + piece, self.sample_rate
                     )
                 state = self._run_analyzer(piece)
@@ -111,10 +106,6 @@ def phone_vad() -> VADAnalyzer:
             self._loudness_known = False
             self._volume_tracker.update(audio, self.sample_rate)
             return 0.0
-
-        async def cleanup(self) -> None:
-            # The threads are the process's.
-            return
 
     return PhoneVAD()
 
