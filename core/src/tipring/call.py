@@ -223,7 +223,7 @@ class PhoneCall:
         return assemble(
             self._selection,
             call,
-            websocket=self._socket,
+            socket=self._socket,
             stream=self._stream,
             ledger=self._ledger,
             phrases=self._phrases,

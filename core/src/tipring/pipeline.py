@@ -7,22 +7,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pipecat.frames.frames import Frame, InputAudioRawFrame, TTSSpeakFrame
+from pipecat.frames.frames import Frame, InputAudioRawFrame, StartFrame, TTSSpeakFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
 from pipecat.processors.aggregators.llm_response_universal import (
-    LLMContextAggregatorPair,
+    LLMAssistantAggregator,
+    LLMUserAggregator,
     LLMUserAggregatorParams,
 )
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
-from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
-from starlette.websockets import WebSocket
 
 from tipring.control.gate import ReplyGate
 from tipring.errors import ConfigError, PluginError
@@ -31,7 +30,9 @@ from tipring.journal import Journal
 from tipring.llm.breaker import Breakers
 from tipring.llm.ladder import LadderLLMService
 from tipring.phone.ledger import FarewellFrame, HeardLedger
+from tipring.phone.socket import PhoneSocket
 from tipring.phone.stream import TwilioStream
+from tipring.phone.transport import PhoneTransport
 from tipring.providers import Call, Rung
 from tipring.selection import Part, Selection
 from tipring.speech.phrases import Phrases
@@ -81,16 +82,41 @@ def _is_text_of_caller(message: LLMContextMessage) -> bool:
     )
 
 
-class _DropCallerAudio(FrameProcessor):
-    """Behind the user aggregator nobody needs the caller's sound: fifty frames a second less."""
+class Listener(LLMUserAggregator):
+    """Pipecat's user aggregator, which hears the caller's sound where it comes in.
 
-    def __init__(self) -> None:
-        super().__init__(enable_direct_mode=True)
+    The sound goes to the voice detector and to the rules of the turns, which keep nobody waiting,
+    in the task that brings it, and ends here: nobody behind needs it. In Pipecat it goes through a
+    queue first, and on to the end of the pipeline.
+    """
+
+    _started = False
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        """Take a frame; sound at once."""
+        if not isinstance(frame, InputAudioRawFrame) or not self._started:
+            await super().queue_frame(frame, direction, callback)
+        elif not self._cancelling:
+            await self._hear(frame)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Take part in the conversation."""
+        if isinstance(frame, InputAudioRawFrame):
+            await self._hear(frame)
+            return
         await super().process_frame(frame, direction)
-        if not isinstance(frame, InputAudioRawFrame):
-            await self.push_frame(frame, direction)
+        if isinstance(frame, StartFrame):
+            self._started = True
+
+    async def _hear(self, frame: InputAudioRawFrame) -> None:
+        if self._vad_controller is not None:
+            await self._vad_controller.process_frame(frame)
+        await self._user_turn_controller.process_frame(frame)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +135,7 @@ class Line:
         names: Who does what in this call: ``stt``, ``turn``, ``llm``, ``tts``.
     """
 
-    transport: FastAPIWebsocketTransport
+    transport: PhoneTransport
     worker: PipelineWorker
     ears: Ears
     ladder: LadderLLMService
@@ -124,7 +150,7 @@ def assemble(
     selection: Selection,
     call: Call,
     *,
-    websocket: WebSocket,
+    socket: PhoneSocket,
     stream: TwilioStream,
     ledger: HeardLedger,
     phrases: Phrases,
@@ -144,7 +170,7 @@ def assemble(
     Args:
         selection: What was chosen, rehearsed.
         call: What the parts may know of the call.
-        websocket: The phone's.
+        socket: The phone's.
         stream: The phone's protocol.
         ledger: What was heard.
         phrases: What was rendered ahead.
@@ -178,17 +204,7 @@ def assemble(
     voices = Voices([tts for _, tts in speakers], on_switched=switched, on_lost=on_mute)
     rungs = _rungs(selection.llm, call, journal)
 
-    transport = FastAPIWebsocketTransport(
-        websocket,
-        FastAPIWebsocketParams(
-            audio_in_enabled=True,
-            audio_out_enabled=True,
-            # The last words have been heard, by the marks, when the end comes.
-            audio_out_end_silence_secs=0,
-            serializer=stream,
-            allowed_origins=[],
-        ),
-    )
+    transport = PhoneTransport(socket, stream)
     conversation = Conversation(tools=[hang_up])
     ladder = LadderLLMService(
         rungs,
@@ -231,9 +247,9 @@ def assemble(
         language=call.language,
         spent=lambda: ladder.spent,
     )
-    aggregators = LLMContextAggregatorPair(
+    listener = Listener(
         conversation,
-        user_params=LLMUserAggregatorParams(
+        params=LLMUserAggregatorParams(
             vad_analyzer=vad,
             user_turn_strategies=UserTurnStrategies(
                 start=start_rules(
@@ -260,8 +276,7 @@ def assemble(
                 transport.input(),
                 ears,
                 FinalWords(),
-                aggregators.user(),
-                _DropCallerAudio(),
+                listener,
                 ladder,
                 gate,
                 desk,
@@ -270,7 +285,7 @@ def assemble(
                 SecondThought(floor, vad=vad, nearness=nearness),
                 ledger,
                 transport.output(),
-                aggregators.assistant(),
+                LLMAssistantAggregator(conversation),
             ]
         ),
         params=PipelineParams(

@@ -2,7 +2,8 @@
 
 ::
 
-    socket = PhoneSocket(first, wait=10.0, ...)     # what the pipeline reads and writes
+    socket = PhoneSocket(first, wait=10.0, ...)     # what the pipeline writes to
+    await socket.listen(hear)                       # in the pipeline: what it hears
     await socket.carry(first, start)                # in the handler of each stream, while it lasts
 """
 
@@ -21,9 +22,9 @@ from tipring.phone.stream import Start
 
 # What is said into a gap, at twice the pace of speech: more than ten seconds of it, with the marks.
 _HELD = 1_200
-# Ten seconds of messages; a pipeline that is behind by that makes the phone wait.
-_UNREAD = 500
-_GONE: Message = {"type": "websocket.disconnect", "code": 1006}
+
+Hear = Callable[[str | bytes], Awaitable[None]]
+"""Takes what the phone says, a message at a time."""
 
 
 class PhoneSocket(WebSocket):
@@ -48,15 +49,17 @@ class PhoneSocket(WebSocket):
         on_back: Callable[[Start], None],
         before_close: Callable[[], Awaitable[None]],
     ) -> None:
-        super().__init__(first.scope, self._next, self._pass_on)
+        super().__init__(first.scope, first.receive, self._pass_on)
         self.client_state = self.application_state = WebSocketState.CONNECTED
         self._wait = wait
         self._on_lost, self._on_back, self._before_close = on_lost, on_back, before_close
         self._stream: WebSocket | None = first
         self._pump: asyncio.Task[None] | None = None
         self._carried = False
-        self._unread: asyncio.Queue[Message | None] = asyncio.Queue(_UNREAD)
         self._held: deque[Message] = deque(maxlen=_HELD)
+        self._hear: Hear | None = None
+        self._heard = asyncio.Event()
+        self._lost = asyncio.Event()
         self._back = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -89,9 +92,31 @@ class PhoneSocket(WebSocket):
         """There will be no other stream, and nobody waits for one any longer."""
         if not self._over.is_set():
             self._over.set()
+            self._lost.set()
             self._back.set()
-            with contextlib.suppress(asyncio.QueueFull):
-                self._unread.put_nowait(None)
+
+    async def listen(self, hear: Hear) -> None:
+        """Hear what the phone says, until it will say no more.
+
+        Each message is heard in the task that took it from the network, so that one in fifty a
+        second costs no way through a queue. What comes before anybody listens waits on the network.
+
+        Args:
+            hear: Given one message after the other.
+        """
+        self._hear = hear
+        self._heard.set()
+        try:
+            while not self.over:
+                await self._lost.wait()
+                async with asyncio.timeout(self._wait):
+                    await self._back.wait()
+        except TimeoutError:
+            self.end()
+        finally:
+            self._hear = None
+            self._heard.clear()
+        self.client_state = WebSocketState.DISCONNECTED
 
     async def _take_over(self, stream: WebSocket, start: Start) -> None:
         if self._pump is not None:
@@ -101,41 +126,28 @@ class PhoneSocket(WebSocket):
         while self._held:
             await stream.send(_for_stream(self._held.popleft(), start.stream))
         self._stream = stream
+        self._lost.clear()
         self._back.set()
 
     async def _read(self, stream: WebSocket) -> None:
         while True:
+            await self._heard.wait()
             try:
                 message = await stream.receive()
             except (RuntimeError, WebSocketDisconnect):
                 return
             if message["type"] == "websocket.disconnect":
                 return
-            await self._unread.put(message)
+            said = message.get("text") or message.get("bytes")
+            if said and self._hear is not None:
+                await self._hear(said)
 
     def _lose(self) -> None:
         self._stream = None
         self._back.clear()
+        self._lost.set()
         if self._wait and not self.over:
             self._on_lost()
-        with contextlib.suppress(asyncio.QueueFull):  # a full one wakes the reader as well
-            self._unread.put_nowait(None)
-
-    # The two ends that starlette knows
-
-    async def _next(self) -> Message:
-        while not self.over:
-            if self._stream is None and self._unread.empty():
-                try:
-                    async with asyncio.timeout(self._wait):
-                        await self._back.wait()
-                except TimeoutError:
-                    break
-            message = await self._unread.get()
-            if message is not None:
-                return message
-        self.end()
-        return _GONE
 
     async def _pass_on(self, message: Message) -> None:
         if message["type"] == "websocket.close":

@@ -20,7 +20,12 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor, FrameProcessorSetup
+from pipecat.processors.frame_processor import (
+    FrameCallback,
+    FrameDirection,
+    FrameProcessor,
+    FrameProcessorSetup,
+)
 from pipecat.services.stt_service import STTService
 
 from tipring.turns.words import spoken
@@ -40,6 +45,9 @@ class Ears(FrameProcessor):
     The audio since the last final words is kept, and the next transcriber hears it first, so that
     what was said meanwhile is not lost. Pipecat's own switcher keeps every service connected for
     the whole call, and what one service had not made words of yet is lost with it.
+
+    The audio goes to the transcriber and, beside it, to whoever listens behind it: what the voice
+    detector makes of it waits for no transcriber.
 
     When there is no other transcriber its ``on_error`` event is raised, and it is unusable.
 
@@ -74,21 +82,36 @@ class Ears(FrameProcessor):
             await self._seat.line.cleanup()
         await super().cleanup()
 
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        """Take a frame; sound at once, and by the shortest way."""
+        if not isinstance(frame, InputAudioRawFrame) or self._started is None:
+            await super().queue_frame(frame, direction, callback)
+        elif not self._cancelling:
+            self._memory.hear(frame)
+            if self._seat is not None:
+                await self._seat.stt.queue_frame(frame)
+            await self.push_frame(frame)
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Pass everything through the transcriber."""
+        """Pass everything else through the transcriber."""
         await super().process_frame(frame, direction)
         if isinstance(frame, StartFrame):
             self._started = frame
         self._memory.hear(frame)
         if self._seat is not None:
             await self._seat.line.queue_frame(frame, direction)
-        elif not isinstance(frame, InputAudioRawFrame):
+        else:
             await self.push_frame(frame, direction)
 
     async def said(self, seat: _Seat, frame: Frame, direction: FrameDirection) -> None:
         """Take what comes out of a transcriber, on either side."""
-        if seat.left:
-            return
+        if seat.left or isinstance(frame, InputAudioRawFrame):
+            return  # the audio has been passed on
         if isinstance(frame, StartFrame) and seat.late:
             return  # the others have had theirs
         if isinstance(frame, ErrorFrame) and not seat.stt.is_usable:
@@ -145,6 +168,7 @@ class _Seat:
 
     def __init__(self, stt: STTService, ears: Ears, *, late: bool = False) -> None:
         self.stt = stt
+        stt._audio_passthrough = False  # a way for nothing: the ears pass it on
         self.late = late
         self.left = False
         self.cancelled = asyncio.Event()

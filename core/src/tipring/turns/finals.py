@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipecat.frames.frames import Frame, TranscriptionFrame
-from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+from pipecat.frames.frames import Frame, InputAudioRawFrame, TranscriptionFrame
+from pipecat.processors.frame_processor import FrameCallback, FrameDirection, FrameProcessor
 
 
 class FinalWords(FrameProcessor):
@@ -15,6 +15,18 @@ class FinalWords(FrameProcessor):
 
     def __init__(self) -> None:
         super().__init__(enable_direct_mode=True)
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        """Take a frame; sound is none of its business."""
+        if isinstance(frame, InputAudioRawFrame) and self._next is not None:
+            await self._next.queue_frame(frame, direction, callback)
+        else:
+            await super().queue_frame(frame, direction, callback)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Mark final words, and pass everything on."""
