@@ -236,11 +236,11 @@ class Stage:
                     pair.assistant(),
                 ]
             ),
-            observers=[Watch(journal)],
             enable_rtvi=False,
             enable_turn_tracking=False,
             idle_timeout_secs=None,
         )
+        Watch(journal).join(self.worker)
         ladder.add_event_handler("on_exhausted", self._exhausted)
 
     # -- what goes in ----------------------------------------------------------------------------

@@ -291,11 +291,11 @@ def assemble(
         params=PipelineParams(
             audio_in_sample_rate=call.audio_in_rate, audio_out_sample_rate=call.audio_out_rate
         ),
-        observers=[Watch(journal), *observers],
         enable_rtvi=False,
         enable_turn_tracking=False,
         idle_timeout_secs=None,  # silences have their own rules, and the call its time limit
     )
+    Watch(journal, observers).join(worker)
     return Line(
         transport=transport,
         worker=worker,
