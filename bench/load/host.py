@@ -1,8 +1,9 @@
 """The process that is measured: ``python -m bench.load.host tipring|stock``.
 
 It prints where it listens, and then answers :class:`~bench.load.meter.Meter`'s questions on stdin.
-Both systems run behind uvicorn with the same settings. Pipecat's log is at WARNING in both; its
-default is DEBUG, which costs stock Pipecat more than is shown here.
+Both systems run behind uvicorn, tipring with its own settings, and stock Pipecat with the cheaper
+ones of uvicorn's (no compression, which is on by default), both on asyncio's event loop. Pipecat's
+log is at WARNING in both; its default is DEBUG, which costs stock Pipecat more than is shown here.
 """
 
 from __future__ import annotations
@@ -41,15 +42,21 @@ async def tipring(url: str, folder: Path) -> Any:
     sys.path.insert(0, str(folder))
     toml = folder / "tipring.toml"
     toml.write_text(CONFIG, encoding="utf-8")
+    # All as `tipring serve` does.
+    from tipring.memory import begin_start, end_start, keep_little
+
+    begin_start()
+    keep_little()
     from tipring import config
     from tipring.host import Host
-    from tipring.server import audio_app
+    from tipring.server import audio_app, settings
 
     host = Host(config.load(toml, {}))
     await host.load()
+    end_start()
     for problem in host.problems:
         print(f"{problem.where}: {problem.what}", file=sys.stderr)
-    return audio_app(host, None, url)
+    return settings(audio_app(host, None, url))
 
 
 async def stock(url: str, folder: Path) -> Any:
@@ -69,7 +76,16 @@ async def stock(url: str, folder: Path) -> Any:
         await websocket.accept()
         await _bot(websocket, call)
 
-    return app
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+    )
 
 
 def _import() -> None:
@@ -168,25 +184,12 @@ async def main() -> None:
 
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
-    if given.system == "tipring":
-        from tipring.memory import keep_little
-
-        keep_little()  # as `tipring serve` does
     import uvicorn
 
     sock = socket.create_server(("127.0.0.1", 0), backlog=256)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     with tempfile.TemporaryDirectory() as folder:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                await SYSTEMS[given.system](url, Path(folder)),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                ws="websockets-sansio",
-                ws_per_message_deflate=False,
-            )
-        )
+        server = uvicorn.Server(await SYSTEMS[given.system](url, Path(folder)))
         from bench.load.meter import Meter
 
         running = asyncio.create_task(server.serve([sock]))

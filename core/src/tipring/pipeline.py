@@ -7,7 +7,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pipecat.frames.frames import Frame, InputAudioRawFrame, StartFrame, TTSSpeakFrame
+from pipecat.audio.vad.vad_controller import VADController
+from pipecat.frames.frames import (
+    Frame,
+    InputAudioRawFrame,
+    OutputAudioRawFrame,
+    StartFrame,
+    TTSSpeakFrame,
+    UserSpeakingFrame,
+)
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -113,10 +121,31 @@ class Listener(LLMUserAggregator):
         if isinstance(frame, StartFrame):
             self._started = True
 
+    async def pulse(self, frame: Frame) -> None:
+        """Let the rules of the turns know that somebody is still speaking, and nobody else."""
+        await self._user_turn_controller.process_frame(frame)
+
     async def _hear(self, frame: InputAudioRawFrame) -> None:
         if self._vad_controller is not None:
             await self._vad_controller.process_frame(frame)
         await self._user_turn_controller.process_frame(frame)
+
+    async def _on_vad_speech_activity(self, controller: VADController) -> None:
+        await self.pulse(UserSpeakingFrame())
+
+
+class Rememberer(LLMAssistantAggregator):
+    """Pipecat's assistant aggregator, without the way of the agent's sound through it."""
+
+    async def queue_frame(
+        self,
+        frame: Frame,
+        direction: FrameDirection = FrameDirection.DOWNSTREAM,
+        callback: FrameCallback | None = None,
+    ) -> None:
+        """Take a frame; sound has been heard, and ends here."""
+        if not isinstance(frame, OutputAudioRawFrame):
+            await super().queue_frame(frame, direction, callback)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +233,6 @@ def assemble(
     voices = Voices([tts for _, tts in speakers], on_switched=switched, on_lost=on_mute)
     rungs = _rungs(selection.llm, call, journal)
 
-    transport = PhoneTransport(socket, stream)
     conversation = Conversation(tools=[hang_up])
     ladder = LadderLLMService(
         rungs,
@@ -270,6 +298,7 @@ def assemble(
             empty_user_turn=None,
         ),
     )
+    transport = PhoneTransport(socket, stream, pulse=listener.pulse)
     worker = PipelineWorker(
         Pipeline(
             [
@@ -285,7 +314,7 @@ def assemble(
                 SecondThought(floor, vad=vad, nearness=nearness),
                 ledger,
                 transport.output(),
-                LLMAssistantAggregator(conversation),
+                Rememberer(conversation),
             ]
         ),
         params=PipelineParams(

@@ -32,6 +32,7 @@ from tipring.memory import end_start
 from tipring.phone.signature import Signatures, stream_url
 from tipring.phone.stream import MAX_MESSAGE, NotAPhone, greet
 from tipring.phone.twiml import connect_stream, say_and_hang_up
+from tipring.phone.wire import PhoneProtocol
 
 log = logging.getLogger(__name__)
 
@@ -191,7 +192,7 @@ async def _first_of(*these: Coroutine[Any, Any, Any]) -> None:
 @contextlib.asynccontextmanager
 async def _serving(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
     """Serve on this loop. It closes what is open at its end, so that comes after the calls'."""
-    server = _Server(_settings(app))
+    server = _Server(settings(app))
     running = asyncio.create_task(server.serve([sock]))
     try:
         yield
@@ -203,7 +204,7 @@ async def _serving(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def _beside(app: Starlette, sock: socket.socket) -> AsyncIterator[None]:
     """Serve on a loop and a thread of its own."""
-    server = _Server(_settings(app))
+    server = _Server(settings(app))
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve([sock])), name="control", daemon=True
     )
@@ -228,13 +229,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _settings(app: Starlette) -> uvicorn.Config:
+def settings(app: Starlette) -> uvicorn.Config:
+    """How a server of this process is run."""
     return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,  # a path holds a ticket
         lifespan="off",
-        ws="websockets-sansio",
+        ws=PhoneProtocol,
         ws_per_message_deflate=False,  # μ-law does not compress, and 50 messages a second cost CPU
         ws_max_size=2 * MAX_MESSAGE,
         timeout_graceful_shutdown=2,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from pipecat.frames.frames import InputAudioRawFrame
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pipecat.frames.frames import BotSpeakingFrame, Frame, InputAudioRawFrame
 from pipecat.transports.websocket.fastapi import (
     FastAPIWebsocketInputTransport,
+    FastAPIWebsocketOutputTransport,
     FastAPIWebsocketParams,
     FastAPIWebsocketTransport,
 )
@@ -19,9 +23,16 @@ class PhoneTransport(FastAPIWebsocketTransport):
     Args:
         socket: The call's.
         stream: The phone's protocol.
+        pulse: Told, five times a second, that the agent is still speaking.
     """
 
-    def __init__(self, socket: PhoneSocket, stream: TwilioStream) -> None:
+    def __init__(
+        self,
+        socket: PhoneSocket,
+        stream: TwilioStream,
+        *,
+        pulse: Callable[[Frame], Awaitable[None]],
+    ) -> None:
         super().__init__(
             socket,
             FastAPIWebsocketParams(
@@ -34,6 +45,7 @@ class PhoneTransport(FastAPIWebsocketTransport):
             ),
         )
         self._input = _PhoneInput(self, socket, stream)
+        self._output = _PhoneOutput(self, pulse)
 
 
 class _PhoneInput(FastAPIWebsocketInputTransport):
@@ -69,3 +81,24 @@ class _PhoneInput(FastAPIWebsocketInputTransport):
             await self.push_audio_frame(frame)
         elif frame is not None:
             await self.push_frame(frame)
+
+
+class _PhoneOutput(FastAPIWebsocketOutputTransport):
+    """What the caller hears.
+
+    Pipecat's own tells every processor of the pipeline that the agent is still speaking. Only the
+    rules of the turns might want to know.
+    """
+
+    def __init__(
+        self, transport: PhoneTransport, pulse: Callable[[Frame], Awaitable[None]]
+    ) -> None:
+        super().__init__(transport, transport._client, transport._params)
+        self._pulse = pulse
+
+    async def broadcast_frame(self, frame_cls: type[Frame], **kwargs: Any) -> None:
+        """Tell everybody, or those who want to know."""
+        if frame_cls is BotSpeakingFrame:
+            await self._pulse(frame_cls(**kwargs))
+        else:
+            await super().broadcast_frame(frame_cls, **kwargs)

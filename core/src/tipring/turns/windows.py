@@ -2,7 +2,7 @@
 
 A window of one call is 32 ms of sound. Its inference takes 0.3 ms between everything else that the
 process does, most of them for fetching the model's weights from memory: eight windows at once take
-0.8 ms. So those that come within a hundredth of a second go together; a call that is alone is
+0.8 ms. So those that come within half a window's time go together; a call that is alone is
 served at once. A thread would cost more than it computes.
 """
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _CONTEXT = {16_000: 64, 8_000: 32}  # samples of the window before, which the model wants as well
 _AT_ONCE = 16  # windows; more would hold up the event loop
-_APART = 0.01  # seconds from one batch to the next
+_APART = 0.016  # seconds from one batch to the next
 
 
 class Memory:
