@@ -95,7 +95,8 @@ class Ears(FrameProcessor):
             self._memory.hear(frame)
             if self._seat is not None:
                 await self._seat.stt.queue_frame(frame)
-            await self.push_frame(frame)
+            if self._next is not None:
+                await self._next.queue_frame(frame)
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Pass everything else through the transcriber."""
