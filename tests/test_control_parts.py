@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import Awaitable, Callable
@@ -258,7 +259,9 @@ def held(main: Callable[[Held, Stream], Awaitable[None]], *, wait: float = 10.0)
         call = Held(first, wait=wait)
         await main(call, first)
         call.socket.end()
-        await asyncio.gather(*call.carrying, call.listening)
+        await asyncio.gather(*call.carrying)
+        with contextlib.suppress(asyncio.CancelledError):
+            await call.listening
 
     run_fast(run())
 
@@ -332,6 +335,20 @@ def test_what_the_phone_says_before_anybody_listens_is_not_lost() -> None:
         assert call.heard.empty()
         call.listening = asyncio.create_task(call.socket.listen(call.heard.put))
         assert [await call.heard.get(), await call.heard.get()] == ["one", "two"]
+
+    held(main)
+
+
+def test_a_stream_that_breaks_when_nobody_listens_any_longer_is_not_written_to() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        first.says("one")
+        await call.heard.get()
+        call.listening.cancel()
+        first.says("two")
+        first.breaks()
+        await call.carrying[0]
+        await call.socket.send_text(media("MZ1"))
+        assert first.sent == [] and call.heard.empty()
 
     held(main)
 

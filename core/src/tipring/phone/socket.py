@@ -114,8 +114,7 @@ class PhoneSocket(WebSocket):
         except TimeoutError:
             self.end()
         finally:
-            self._hear = None
-            self._heard.clear()
+            self._hear = None  # what still comes is for nobody
         self.client_state = WebSocketState.DISCONNECTED
 
     async def _take_over(self, stream: WebSocket, start: Start) -> None:
