@@ -29,13 +29,11 @@ from pipecat.frames.frames import (
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineWorker
-from pipecat.processors.aggregators.llm_response_universal import (
-    LLMContextAggregatorPair,
-    LLMUserAggregatorParams,
-)
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
+from tipring.aggregators import Listener, Rememberer
 from tipring.control.gate import ReplyGate
 from tipring.control.null import NullControl
 from tipring.journal import Event, Journal
@@ -63,16 +61,6 @@ LOUD = 6000
 
 THINKING = 0.3
 """Seconds the model takes to its first sentence."""
-
-
-class _NoSound(FrameProcessor):
-    def __init__(self) -> None:
-        super().__init__(enable_direct_mode=True)
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        await super().process_frame(frame, direction)
-        if not isinstance(frame, InputAudioRawFrame):
-            await self.push_frame(frame, direction)
 
 
 async def _obey(how: str) -> None:
@@ -203,9 +191,9 @@ class Stage:
             spent=lambda: ladder.spent,
         )
         self.dead_air = DeadAir(journal=journal, floor=floor, rules=self.rules, remedy=self._remedy)
-        pair = LLMContextAggregatorPair(
+        listener = Listener(
             self.conversation,
-            user_params=LLMUserAggregatorParams(
+            params=LLMUserAggregatorParams(
                 user_turn_strategies=UserTurnStrategies(
                     start=start_rules(
                         floor=floor,
@@ -227,13 +215,12 @@ class Stage:
             Pipeline(
                 [
                     FinalWords(),
-                    pair.user(),
-                    _NoSound(),
+                    listener,
                     ladder,
                     gate,
                     self.desk,
                     self.mouth,
-                    pair.assistant(),
+                    Rememberer(self.conversation),
                 ]
             ),
             enable_rtvi=False,

@@ -7,30 +7,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pipecat.audio.vad.vad_controller import VADController
-from pipecat.frames.frames import (
-    Frame,
-    InputAudioRawFrame,
-    OutputAudioRawFrame,
-    StartFrame,
-    TTSSpeakFrame,
-    UserSpeakingFrame,
-)
+from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.observers.base_observer import BaseObserver
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext, LLMContextMessage
-from pipecat.processors.aggregators.llm_response_universal import (
-    LLMAssistantAggregator,
-    LLMUserAggregator,
-    LLMUserAggregatorParams,
-)
-from pipecat.processors.frame_processor import FrameCallback, FrameDirection
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregatorParams
 from pipecat.services.llm_service import FunctionCallParams
 from pipecat.services.stt_service import STTService
 from pipecat.services.tts_service import TTSService
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from tipring.aggregators import Listener, Rememberer
 from tipring.control.gate import ReplyGate
 from tipring.errors import ConfigError, PluginError
 from tipring.hearing import Hearers
@@ -88,64 +76,6 @@ def _is_text_of_caller(message: LLMContextMessage) -> bool:
         and message.get("role") == "user"
         and isinstance(message.get("content"), str)
     )
-
-
-class Listener(LLMUserAggregator):
-    """Pipecat's user aggregator, which hears the caller's sound where it comes in.
-
-    The sound goes to the voice detector and to the rules of the turns, which keep nobody waiting,
-    in the task that brings it, and ends here: nobody behind needs it. In Pipecat it goes through a
-    queue first, and on to the end of the pipeline.
-    """
-
-    _started = False
-
-    async def queue_frame(
-        self,
-        frame: Frame,
-        direction: FrameDirection = FrameDirection.DOWNSTREAM,
-        callback: FrameCallback | None = None,
-    ) -> None:
-        """Take a frame; sound at once."""
-        if not isinstance(frame, InputAudioRawFrame) or not self._started:
-            await super().queue_frame(frame, direction, callback)
-        elif not self._cancelling:
-            await self._hear(frame)
-
-    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Take part in the conversation."""
-        if isinstance(frame, InputAudioRawFrame):
-            await self._hear(frame)
-            return
-        await super().process_frame(frame, direction)
-        if isinstance(frame, StartFrame):
-            self._started = True
-
-    async def pulse(self, frame: Frame) -> None:
-        """Let the rules of the turns know that somebody is still speaking, and nobody else."""
-        await self._user_turn_controller.process_frame(frame)
-
-    async def _hear(self, frame: InputAudioRawFrame) -> None:
-        if self._vad_controller is not None:
-            await self._vad_controller.process_frame(frame)
-        await self._user_turn_controller.process_frame(frame)
-
-    async def _on_vad_speech_activity(self, controller: VADController) -> None:
-        await self.pulse(UserSpeakingFrame())
-
-
-class Rememberer(LLMAssistantAggregator):
-    """Pipecat's assistant aggregator, without the way of the agent's sound through it."""
-
-    async def queue_frame(
-        self,
-        frame: Frame,
-        direction: FrameDirection = FrameDirection.DOWNSTREAM,
-        callback: FrameCallback | None = None,
-    ) -> None:
-        """Take a frame; sound has been heard, and ends here."""
-        if not isinstance(frame, OutputAudioRawFrame):
-            await super().queue_frame(frame, direction, callback)
 
 
 @dataclass(frozen=True, kw_only=True)
