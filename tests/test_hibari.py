@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.workers.runner import WorkerRunner
 from tipring.providers import Call
 from tipring_tts_hibari import HibariSettings, build, register_tts, render, speak
+from tipring_tts_hibari.dictionary import Reader
 from tipring_tts_hibari.service import HibariService, word_ends
 
 CALL = Call(id="test")
@@ -225,3 +227,38 @@ def test_words_end_in_order_within_their_sentence_and_the_last_one_with_the_audi
     assert ends == sorted(ends)
     assert 0 < ends[0] < 0.6
     assert ends[-1] == len(samples) / rate
+
+
+SPELT = (
+    "I have you down for a cleaning on Tuesday at three, for Maria Lopez.",
+    "Dr. O'Neill read the record; she will read it again, and live nearby.",
+    "That's $9.99, or 1,250 in all: your order is AB-1207, at 7:30 pm.",
+    "Zyxwvq isn't a word. Nor are the US, St. Ives' or naïve élan - are they?",
+    "",
+    "!",
+)
+
+
+@pytest.mark.parametrize("british", [False, True], ids=["american", "british"])
+def test_words_looked_up_in_the_file_sound_as_hibari_has_them(
+    british: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hibari.g2p import G2P
+
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path))
+    whole = [G2P(british=british)(text) for text in SPELT]
+    packed, found = Reader(british=british), Reader(british=british)
+    assert [packed(text) for text in SPELT] == [found(text) for text in SPELT] == whole
+    [file] = tmp_path.iterdir()
+    good = file.read_bytes()
+    file.write_bytes(good[: len(good) // 2])
+    assert [Reader(british=british)(text) for text in SPELT] == whole
+    assert file.read_bytes() == good
+
+
+def test_a_voice_whose_dictionaries_cannot_be_kept_speaks_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("HIBARI_HOME", str(tmp_path / "taken"))
+    assert Reader(british=False)("Hello there.") == "həlˈO ðˈɛɹ."

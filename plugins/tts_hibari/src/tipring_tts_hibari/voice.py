@@ -33,6 +33,8 @@ class Voice:
         from hibari.voices import VOICES, voice_path
         from tipring.memory import LeanSession
 
+        from tipring_tts_hibari.dictionary import Reader
+
         if name not in VOICES:
             raise ValueError(f"hibari has no voice {name!r}; it has {', '.join(VOICES)}")
         try:
@@ -43,7 +45,7 @@ class Voice:
                 f"the voice {name!r} is not on this machine; fetch it once with "
                 f"`hibari Hello --voice {name}`, or use heart, which is in the package"
             ) from None
-        self._hibari: Any = Hibari(voice=name)
+        self._hibari: Any = Hibari(voice=name, g2p=Reader(british=VOICES[name]["british"]))
         self._hibari.sess = LeanSession(self._hibari.sess)
         # Its text rules keep state while they work, so sentences take turns. One takes about a
         # fiftieth of its own length.
