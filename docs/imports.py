@@ -31,7 +31,7 @@ PROVIDERS: dict[str, dict[str, str]] = {
 }
 """Every provider in this repository, with what it needs to be built."""
 
-_HOST = "from tipring import lean; lean.load('fastapi'); import tipring.host, tipring.server"
+_HOST = "from tipring.cli.serve import import_host; import_host()"
 _PART = """
 import os, sys
 {host}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,12 @@ MAKER = {
 
 def maker(folder: Path, **changed: str) -> None:
     """Write a package as SDKs are made."""
-    for name, text in {**MAKER, **changed}.items():
+    write(folder, {**MAKER, **changed})
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write a package."""
+    for name, text in files.items():
         file = folder / "maker" / f"{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         lines = text.strip("\n").splitlines()
@@ -61,7 +68,12 @@ def told(folder: Path, program: str) -> str:
         + program
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"]},  # bytecode is kept
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 
@@ -164,3 +176,118 @@ def test_of_the_packages_a_host_uses_little_is_imported_and_every_name_is_there(
     imported, names = map(int, done.stdout.split())
     assert imported < most
     assert names > least
+
+
+WORKER = {
+    "__init__": "from .work import work, Worker, Odd",
+    "heavy": "class Heavy: name = 'heavy'\nclass Light: name = 'light'",
+    "other": "class Other: name = 'other'",
+    "work": """
+        from typing import Optional
+        import colorsys
+        from . import parts
+        from .heavy import Heavy, Light
+        from .other import Other
+        from .parts import Part
+        from .shadow import Shadow
+        Either = Heavy | Light
+        def work(given: Optional[Heavy] = None) -> "Either":
+            def inside(other: Light = Light()):
+                return [Heavy.name, other.name, colorsys.rgb_to_hsv(0, 0, 0)]
+            return inside() if given is None else given
+        def shadow(Shadow=0):
+            return Shadow
+        class Worker(Part):
+            kind = Other.name
+            def __getattr__(self, name):
+                match Heavy():
+                    case Heavy(name="heavy"):
+                        return Either
+        class Odd:
+            def odd(self):
+                global Part
+                Part = Heavy
+    """,
+    "parts": "class Part: pass",
+    "shadow": "class Shadow: pass",
+}
+LATE = 'lean.load("maker", later=["maker", "colorsys"])\n'
+
+
+def worker(folder: Path, **changed: str) -> None:
+    """Write a package whose functions have use for more than its classes have."""
+    write(folder, {**WORKER, **changed})
+
+
+def test_what_only_functions_speak_of_is_imported_when_they_do(tmp_path: Path) -> None:
+    worker(tmp_path)
+    program = f"""
+import typing
+{LATE}
+print(here(), "colorsys" in sys.modules)
+import maker
+print(maker.work(), maker.Worker.kind, maker.Worker().any)
+print(here(), "colorsys" in sys.modules)
+print(typing.get_type_hints(maker.work))
+"""
+    soon, does, then, hints = told(tmp_path, program).splitlines()
+    # What a class is made with is there at once, and what a function binds anew.
+    assert soon == "['maker', 'maker.other', 'maker.parts', 'maker.shadow', 'maker.work'] False"
+    either = "maker.heavy.Heavy | maker.heavy.Light"
+    assert does == f"['heavy', 'light', (0.0, 0.0, 0)] other {either}"
+    assert then.startswith("['maker', 'maker.heavy', 'maker.other'") and then.endswith("True")
+    assert hints == f"{{'given': typing.Optional[maker.heavy.Heavy], 'return': {either}}}"
+
+
+def test_what_was_found_out_is_kept_until_the_file_changes(tmp_path: Path) -> None:
+    worker(tmp_path)
+    kept = f"""
+import ast
+read, parse = [], ast.parse
+ast.parse = lambda text, path: read.append(path.rpartition("/")[2]) or parse(text, path)
+{LATE}
+print(sorted(read), sys.modules["maker"].work()[0])
+"""
+    files = sorted(f"{name}.py" for name in WORKER if name != "heavy")
+    assert told(tmp_path, kept) == f"{files} heavy"
+    assert told(tmp_path, kept) == "[] heavy"
+    new = "def work(): return ['new', Heavy]\nclass Worker: pass\nclass Odd: pass"
+    write(tmp_path, {"work": f"from .heavy import Heavy\n{new}"})
+    assert told(tmp_path, kept) == "['work.py'] new"
+
+
+def test_where_nothing_can_be_kept_only_packages_are_looked_through(tmp_path: Path) -> None:
+    worker(tmp_path)
+    program = """
+sys.dont_write_bytecode = True
+lean.load("maker", "maker.work", later=["maker"])
+print("maker.heavy" in here())
+"""
+    assert told(tmp_path, program) == "True"
+    assert not list(tmp_path.rglob("*.opt-lean*"))
+
+
+def test_a_package_does_without_what_it_can_do_without(tmp_path: Path) -> None:
+    optional = "try:\n    from .heavy import Heavy\nexcept ImportError:\n    Heavy = None"
+    worker(tmp_path, __init__=optional)
+    program = (
+        'lean.load("maker", without=["maker.heavy"])\nprint(here(), sys.modules["maker"].Heavy)'
+    )
+    assert told(tmp_path, program) == "['maker'] None"
+
+
+def test_a_first_use_brings_what_a_call_would_wait_for(tmp_path: Path) -> None:
+    worker(tmp_path)
+    program = """
+lean.load("maker", later=["maker"], first=lambda: sys.modules["maker"].work())
+print("maker.heavy" in here())
+"""
+    assert told(tmp_path, program) == "True"
+
+
+def test_a_package_whose_first_use_fails_is_imported_whole(tmp_path: Path) -> None:
+    worker(tmp_path)
+    program = (
+        'lean.load("maker", later=["maker"], first=lambda: 1 / 0)\nprint("maker.heavy" in here())'
+    )
+    assert told(tmp_path, program) == "True"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -43,22 +44,83 @@ async def test_the_image_runs_as_nobody_special_and_holds_no_compiler_test_or_to
     assert await docker("run", "--rm", image, "bash", "-c", f"{look}; true") == ""
 
 
-async def test_what_was_left_out_is_never_imported(image: str) -> None:
-    # Everything that a host loads before it is ready, and every module of its plugins.
-    loaded = await docker(
-        "run",
-        "--rm",
-        image,
-        "python",
-        "-c",
-        "import sys, tipring.server, tipring_stt_deepgram.service, tipring_turn_flux.service,"
-        " tipring_turn_smart, tipring_llm_gateway.anthropic_rung, tipring_llm_gateway.openai_rung,"
-        " tipring_tts_elevenlabs.service, tipring_tts_elevenlabs.http, tipring_tts_hibari.service;"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}))",
-    )
-    names = set(loaded.split())
-    assert {"anthropic", "openai", "deepgram", "elevenlabs", "pipecat"} <= names
+# What a host loads before it is ready, with every part of the image's configuration.
+REHEARSED = """
+import asyncio, json, os, sys
+from tipring.cli.serve import import_host
+import_host()
+from tipring.config import load
+from tipring.plugins import Plugins
+from tipring.selection import rehearse, select
+ready = asyncio.run(rehearse(select(load(None, os.environ), Plugins.discover())))
+assert not ready.problems, ready.problems
+modules = [one for one in sys.modules.values() if getattr(one, "__spec__", None)]
+cached = [one.__spec__.cached for one in modules]
+print(json.dumps({
+    "names": sorted({one.__name__.partition(".")[0] for one in modules}),
+    "compiled": [file for file in cached if file and not os.path.exists(file)],
+    "kept": os.listdir(os.path.expanduser("~/.cache/hibari")),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def rehearsed(image: str) -> dict[str, list[str]]:
+    keys = ("DEEPGRAM_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "CLOUDFLARE_API_TOKEN")
+    environ = {**dict.fromkeys((*keys, "ELEVENLABS_API_KEY"), "key")}
+    environ |= {f"TIPRING_LLM__{rung}__ACCOUNT": "0" * 32 for rung in ("CLAUDE", "GPT", "LLAMA")}
+    words = [word for one in environ.items() for word in ("--env", "=".join(one))]
+    told = asyncio.run(docker("run", "--rm", *words, image, "python", "-c", REHEARSED))
+    found: dict[str, list[str]] = json.loads(told.splitlines()[-1])
+    return found
+
+
+def test_what_was_left_out_is_never_imported(rehearsed: dict[str, list[str]]) -> None:
+    names = set(rehearsed["names"])
+    assert {"anthropic", "openai", "deepgram", "hibari", "pipecat"} <= names
     assert not names & {"numba", "llvmlite", "resampy", "scipy", "torch"}
+
+
+def test_everything_a_host_loads_was_loaded_in_the_build(rehearsed: dict[str, list[str]]) -> None:
+    assert rehearsed["compiled"] == []
+    assert [name.split("-")[0] for name in rehearsed["kept"]] == ["dictionary"]
+
+
+async def test_a_call_imports_nothing_that_the_host_could_have_imported_before(
+    image: str, http: aiohttp.ClientSession
+) -> None:
+    serve = ["sh", "-c", "exec python -X importtime -m tipring serve 2>&1"]
+    async with (
+        providers(await gateway()) as environ,
+        running(image, "standard-4", {**environ, **DIRECT}, serve) as host,
+    ):
+        await host.ready(http)
+        async with await dial(host.url) as phone:
+            await phone.agent_speaks(within=60)
+            [turn] = await talk(phone)
+        assert turn.answer is not None
+        told = await docker("logs", host.id)
+    before, ready, after = told.partition('{"ready"')
+    soon, late = (
+        {line.split("|")[-1].strip() for line in text.splitlines() if "import time:" in line}
+        for text in (before, after)
+    )
+    assert {"anthropic", "openai", "pipecat", "tipring.pipeline"} <= soon and ready
+    assert not soon & {"PIL", "aiohttp", "num2words"}
+    # Masked arrays, which nobody here asks for, and a page of helpers.
+    assert {name for name in late if not name.startswith("numpy.ma")} <= {"anthropic._utils._httpx"}
+
+
+async def test_certificates_are_those_of_the_system_and_are_read_when_they_are_needed(
+    image: str,
+) -> None:
+    look = (
+        "import glob, httpx, ssl;"
+        " print(len(glob.glob('/etc/ssl/certs/*.0')) > 100,"
+        " len(ssl.create_default_context().get_ca_certs()),"
+        " len(httpx.create_ssl_context().get_ca_certs()))"
+    )
+    assert await docker("run", "--rm", image, "python", "-c", look) == "True 0 0"
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from tipring.journal import Event
 
 
+def import_host() -> None:
+    """Import what answers calls, and of what it is built on only what a phone call uses."""
+    from tipring import lean
+
+    # Pipecat's transport wants its word for a websocket, and would have the whole framework.
+    lean.load("fastapi")
+    # Its pictures, files from the web and amounts in words are for others.
+    lean.load("pipecat", "tipring.host", "tipring.server", later=["PIL", "aiohttp", "num2words"])
+
+
 @click.command()
 @click.option(
     "--out",
@@ -35,7 +45,6 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: bool) -> None:
     """Answer the phone until Ctrl-C or SIGTERM, which end the calls in order."""
-    from tipring import lean
     from tipring.memory import begin_start, keep_little
 
     begin_start()
@@ -44,8 +53,7 @@ def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: 
 
     attend(os.environ)
     keep_little()
-    # Pipecat's transport wants its word for a websocket, and would have the whole framework.
-    lean.load("fastapi")
+    import_host()
     from tipring.host import Host
     from tipring.server import serve
 

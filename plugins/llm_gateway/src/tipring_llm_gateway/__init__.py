@@ -9,6 +9,9 @@ from tipring.providers import Call, Llm, Rung
 
 from tipring_llm_gateway.settings import GatewaySettings
 
+# Another way to the network, if one asks for it.
+_NO_AIOHTTP = ("anthropic._vendor.httpx_aiohttp",)
+
 
 def build(settings: GatewaySettings, call: Call) -> Rung:
     """Give the rung for one call. Opens no connection: the first request does.
@@ -22,18 +25,16 @@ def build(settings: GatewaySettings, call: Call) -> Rung:
     """
     from tipring import lean
 
+    from tipring_llm_gateway import rehearsal
     from tipring_llm_gateway.route import route_of
 
     route = route_of(settings, call.id)
-    # With each SDK what it would load with the first request, on the event loop.
     if route.speaks == "anthropic":
-        lean.load("anthropic", "anthropic.resources.messages.messages")
+        lean.load("anthropic", later=["anthropic"], without=_NO_AIOHTTP, first=rehearsal.anthropic)
         from tipring_llm_gateway.anthropic_rung import AnthropicRung
 
         return AnthropicRung(settings, route)
-    lean.load(
-        "openai", "openai.resources.chat.chat", "openai.resources.chat.completions.completions"
-    )
+    lean.load("openai", later=["openai"], first=rehearsal.openai)
     from tipring_llm_gateway.openai_rung import OpenAIRung
 
     return OpenAIRung(settings, route)

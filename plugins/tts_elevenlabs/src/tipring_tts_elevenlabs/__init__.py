@@ -24,6 +24,10 @@ def build(settings: ElevenLabsSettings, call: Call) -> TTSService:
         PluginError: ElevenLabs has no PCM at ``call.audio_out_rate``.
     """
     _check_rate(call)
+    from tipring import lean
+
+    # Its other service, over HTTP, is what has use for aiohttp.
+    lean.load("pipecat.services.elevenlabs", "pipecat.services.elevenlabs.tts", later=["aiohttp"])
     from tipring_tts_elevenlabs.service import SteadyElevenLabs
 
     return SteadyElevenLabs(settings, call)
