@@ -41,11 +41,13 @@ LABEL org.opencontainers.image.title="tipring" \
       org.opencontainers.image.description="A phone agent that gets turn-taking right." \
       org.opencontainers.image.licenses="Apache-2.0"
 # Two arenas: glibc's default keeps one for each of a call's many threads, and their memory with it.
+# One thread for numpy: its arrays are small, and those of each core turn in circles at its import.
 ENV PATH=/app/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPYCACHEPREFIX=/app/bytecode \
     MALLOC_ARENA_MAX=2 \
+    OPENBLAS_NUM_THREADS=1 \
     SSL_CERT_DIR=/etc/ssl/certs \
     XDG_CACHE_HOME=/home/tipring/.cache \
     TIPRING_CONFIG=/app/tipring.toml \
