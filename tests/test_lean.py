@@ -183,6 +183,7 @@ WORKER = {
     "heavy": "class Heavy: name = 'heavy'\nclass Light: name = 'light'",
     "other": "class Other: name = 'other'",
     "work": """
+        from dataclasses import dataclass
         from typing import Optional
         import colorsys
         from . import parts
@@ -203,7 +204,9 @@ WORKER = {
                 match Heavy():
                     case Heavy(name="heavy"):
                         return Either
+        @dataclass
         class Odd:
+            light: Light | None = None
             def odd(self):
                 global Part
                 Part = Heavy
@@ -228,7 +231,7 @@ print(here(), "colorsys" in sys.modules)
 import maker
 print(maker.work(), maker.Worker.kind, maker.Worker().any)
 print(here(), "colorsys" in sys.modules)
-print(typing.get_type_hints(maker.work))
+print(typing.get_type_hints(maker.work), typing.get_type_hints(maker.Odd), maker.Odd())
 """
     soon, does, then, hints = told(tmp_path, program).splitlines()
     # What a class is made with is there at once, and what a function binds anew.
@@ -236,7 +239,10 @@ print(typing.get_type_hints(maker.work))
     either = "maker.heavy.Heavy | maker.heavy.Light"
     assert does == f"['heavy', 'light', (0.0, 0.0, 0)] other {either}"
     assert then.startswith("['maker', 'maker.heavy', 'maker.other'") and then.endswith("True")
-    assert hints == f"{{'given': typing.Optional[maker.heavy.Heavy], 'return': {either}}}"
+    assert hints == (
+        f"{{'given': typing.Optional[maker.heavy.Heavy], 'return': {either}}}"
+        " {'light': maker.heavy.Light | None} Odd(light=None)"
+    )
 
 
 def test_what_was_found_out_is_kept_until_the_file_changes(tmp_path: Path) -> None:

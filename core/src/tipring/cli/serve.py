@@ -22,8 +22,9 @@ def import_host() -> None:
 
     # Pipecat's transport wants its word for a websocket, and would have the whole framework.
     lean.load("fastapi")
-    # Its pictures, files from the web and amounts in words are for others.
-    lean.load("pipecat", "tipring.host", "tipring.server", later=["PIL", "aiohttp", "num2words"])
+    # Its pictures, files from the web, amounts in words and messages to browsers are for others.
+    others = ["PIL", "aiohttp", "num2words", "pipecat.processors.frameworks.rtvi.models"]
+    lean.load("pipecat", "tipring.host", "tipring.server", later=others)
 
 
 @click.command()

@@ -148,7 +148,10 @@ class TwilioStream(TwilioFrameSerializer):
             stream_sid=start.stream,
             call_sid=start.call,
             # Closing the stream ends the call, since no TwiML follows it. A REST call could stall.
-            params=TwilioFrameSerializer.InputParams(auto_hang_up=False),
+            # Messages to browsers, which would be looked for with each mark, there are none.
+            params=TwilioFrameSerializer.InputParams(
+                auto_hang_up=False, ignore_rtvi_messages=False
+            ),
         )
         self._journal = journal
         self._on_mark = on_mark
