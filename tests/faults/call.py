@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 import functools
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import uvicorn
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 from tipring.config import load
 from tipring.host import Host
 from tipring.journal import Event
@@ -183,12 +184,21 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def _served(host: Host, signed: bool) -> AsyncIterator[str]:
+    def app(url: str) -> ASGIApp:
+        signatures = Signatures(SecretStr(AUTH_TOKEN), url) if signed else None
+        return audio_app(host, signatures, url)
+
+    async with on_a_port(app) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def on_a_port(make: Callable[[str], ASGIApp]) -> AsyncIterator[str]:
+    """Serve an app on a port of this machine; it is made with its address, which this gives."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        signatures = Signatures(SecretStr(AUTH_TOKEN), url) if signed else None
-        app = audio_app(host, signatures, url)
         server = _Server(
-            uvicorn.Config(app, log_config=None, lifespan="off", ws="websockets-sansio")
+            uvicorn.Config(make(url), log_config=None, lifespan="off", ws="websockets-sansio")
         )
         serving = asyncio.create_task(server.serve([sock]))
         try:

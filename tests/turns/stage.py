@@ -202,6 +202,7 @@ class Stage:
                         rules=self.rules,
                         vad=None,
                         turn=self.court,
+                        stop=self._stop,
                         resume=self.mouth.resume,
                         nearness=Nearness(floor=floor),
                     ),
@@ -323,6 +324,9 @@ class Stage:
             await asyncio.sleep(self.script.chunk)
             chunk = silence if not self._voice else away if self.away else near
             await self.send(InputAudioRawFrame(chunk, 16000, 1))
+
+    async def _stop(self) -> None:
+        self.journal.note("clear")
 
     async def _exhausted(self, _: LadderLLMService) -> None:
         self.floor.answer_owed = False

@@ -184,6 +184,10 @@ def assemble(
             await desk.queue_frame(FarewellFrame())
         return left is not None
 
+    async def stop() -> None:
+        if ledger.stop():
+            await transport.output().send_message(stream.stop())
+
     async def successor() -> STTService | None:
         after = hearers.next()
         if after is None:
@@ -217,6 +221,7 @@ def assemble(
                     rules=config.turns,
                     vad=vad,
                     turn=court,
+                    stop=stop,
                     resume=resume,
                     nearness=nearness,
                 ),

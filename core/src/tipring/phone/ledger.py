@@ -118,6 +118,17 @@ class HeardLedger(FrameProcessor):
         self._playback.sent(2 * samples)
         self._moved.set()
 
+    def stop(self) -> bool:
+        """The phone is to drop what it has, before the interruption has come down the line.
+
+        Returns:
+            Whether it may: something may be on its way that the caller is to hear out.
+        """
+        if not self._playback.interruptible:
+            return False
+        self._take_back_marks()
+        return True
+
     async def resume(self) -> str | None:
         """Say what an interruption left unsaid, from the word on in which it came.
 
@@ -152,10 +163,7 @@ class HeardLedger(FrameProcessor):
         return unvoiced
 
     def _cut(self) -> None:
-        # The phone echoes the marks it had, and Pipecat drops those it had not: neither kind
-        # is playback, and nobody waits for them.
-        self._cleared = {*self._cleared, *self._pending}
-        self._pending.clear()
+        self._take_back_marks()
         self._settle()
         self._sentences.clear()
         self._last_pts = 0
@@ -249,6 +257,12 @@ class HeardLedger(FrameProcessor):
         self._floor.unplayed = True
         mark = {"event": "mark", "streamSid": self._stream, "mark": {"name": name}}
         await self.push_frame(OutputTransportMessageFrame(message=mark))
+
+    def _take_back_marks(self) -> None:
+        # The phone echoes the marks it had, and Pipecat drops those it had not: neither kind
+        # is playback, and nobody waits for them.
+        self._cleared |= self._pending
+        self._pending.clear()
 
     def _settle(self) -> None:
         """Nothing is waited for any longer."""

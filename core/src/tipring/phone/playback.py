@@ -88,6 +88,11 @@ class Playback:
         """The utterance that came last, unless all has been played."""
         return self._utterances[-1] if self._utterances else None
 
+    @property
+    def interruptible(self) -> bool:
+        """Whether the caller may stop all of it."""
+        return all(utterance.interruptible for utterance in self._utterances)
+
     def begin(self, *, remember: bool, interruptible: bool = True) -> None:
         """Another utterance begins."""
         self.close()

@@ -22,6 +22,8 @@ from pipecat.frames.frames import (
     InputAudioRawFrame,
     InputDTMFFrame,
     InterruptionFrame,
+    OutputTransportMessageFrame,
+    OutputTransportMessageUrgentFrame,
 )
 from pipecat.serializers.twilio import TwilioFrameSerializer
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -159,6 +161,7 @@ class TwilioStream(TwilioFrameSerializer):
         self._on_caller = on_caller
         self._on_agent = on_agent
         self._complained = False
+        self._stopped = False
         self._wideband = Wideband()
 
     def moved(self, stream: str) -> None:
@@ -197,8 +200,28 @@ class TwilioStream(TwilioFrameSerializer):
                 self._complain("an event that Twilio does not have")
         return None
 
+    def stop(self) -> OutputTransportMessageUrgentFrame:
+        """Say nothing more, until Pipecat's interruption has come down the line.
+
+        What it passes on its way is what was still to be said, and what comes after it is new.
+
+        Returns:
+            The ``clear`` that is to be sent now.
+        """
+        self._stopped = True
+        self._journal.note("clear")
+        return OutputTransportMessageUrgentFrame(
+            message={"event": "clear", "streamSid": self._stream_sid}
+        )
+
     async def serialize(self, frame: Frame) -> str | bytes | None:
         """Turn a frame into what Twilio plays, or clears."""
+        if self._stopped:
+            if isinstance(frame, InterruptionFrame):
+                self._stopped = False
+                return None
+            if isinstance(frame, AudioRawFrame | OutputTransportMessageFrame):
+                return None
         payload = await super().serialize(frame)
         if isinstance(frame, InterruptionFrame):
             self._journal.note("clear")

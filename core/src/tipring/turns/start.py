@@ -6,6 +6,7 @@ A turn starts with a word, never with a voice alone: noise must not stop the age
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from pipecat.audio.vad.vad_analyzer import VADAnalyzer
@@ -46,6 +47,9 @@ _SAME_MOMENT = 0.005
 # Late words up to so many do not stop an agent that is already being heard.
 _SHORT = 3
 
+Stop = Callable[[], Awaitable[None]]
+"""Silences the phone at once. Pipecat's interruption, which follows, walks the whole line first."""
+
 
 def start_rules(
     *,
@@ -55,6 +59,7 @@ def start_rules(
     rules: Turns,
     vad: VADAnalyzer | None,
     turn: Turn,
+    stop: Stop,
     resume: Resume,
     nearness: Nearness,
 ) -> list[BaseUserTurnStartStrategy]:
@@ -67,6 +72,7 @@ def start_rules(
         rules: The times.
         vad: The voice detector in use.
         turn: The turn that is open, as the court has it.
+        stop: Silences the phone.
         resume: Lets an agent that was stopped go on; False when it had nothing left to say.
         nearness: How near the caller is. It is asked second, for it follows the frames.
     """
@@ -91,7 +97,7 @@ def start_rules(
             aside=aside,
             nearness=nearness,
         ),
-        BargeIn(floor=floor, journal=journal, words=words, aside=aside),
+        BargeIn(floor=floor, journal=journal, words=words, aside=aside, stop=stop),
     ]
 
 
@@ -160,10 +166,14 @@ class BargeIn(BaseUserTurnStartStrategy):
         journal: Where it is noted.
         words: The word lists of the conversation's language.
         aside: Tells what is for somebody else.
+        stop: Silences the phone.
     """
 
-    def __init__(self, *, floor: Floor, journal: Journal, words: Words, aside: Aside) -> None:
+    def __init__(
+        self, *, floor: Floor, journal: Journal, words: Words, aside: Aside, stop: Stop
+    ) -> None:
         super().__init__()
+        self._stop = stop
         self._floor = floor
         self._journal = journal
         self._words = words
@@ -171,10 +181,14 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._voice_since: float | None = None
         self._words_since: float | None = None
         self._for_another = False
+        self._interrupts = False
 
     async def handle_user_turn_started(self) -> None:
-        """The words so far have opened a turn."""
+        """The words so far have opened a turn: if they interrupt, the phone is silent now."""
         self._next_words()
+        if self._interrupts:
+            self._interrupts = False
+            await self._stop()
 
     @property
     def resolves_proposed_turn_start_frames(self) -> bool:
@@ -259,6 +273,7 @@ class BargeIn(BaseUserTurnStartStrategy):
         floor.answer_owed = False
         floor.taken_back = interrupts and not floor.agent_audible
         self._journal.note("turn.started", by="words", text=text)
+        self._interrupts = interrupts
         await self.trigger_user_turn_started(enable_interruptions=interrupts)
 
     async def _belongs_to_the_turn_before(
