@@ -6,6 +6,7 @@ Everything between is real: Pipecat's aggregators and turn controller, our rules
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -80,10 +81,17 @@ class Mouth(FrameProcessor):
     """Says sentences one after the other, audibly from 0.1 s after the first one.
 
     What an interruption left unsaid, from the word in which it came, is said when it is to go on.
+
+    Attributes:
+        lag: Seconds after the last word in which the phone returns its mark; infinite for one that
+            is lost. Without it there are no marks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, floor: Floor, journal: Journal) -> None:
         super().__init__()
+        self.lag: float | None = None
+        self._floor = floor
+        self._journal = journal
         self.heard: list[tuple[float, str]] = []
         self.silent = False
         self._queue: asyncio.Queue[str] = asyncio.Queue()
@@ -104,6 +112,18 @@ class Mouth(FrameProcessor):
             if self._task is None:
                 self._task = self.create_task(self._speak(), "mouth")
 
+    def mark(self, name: str) -> None:
+        """The phone returns the mark behind the last word."""
+        if self._floor.agent_audible:
+            return  # there is another one by now
+        if name == "mark.played":
+            self._floor.unplayed = False
+        self._journal.note(name)
+
+    def _returns(self, name: str) -> None:
+        if self.lag is not None and self.lag < math.inf:
+            asyncio.get_running_loop().call_later(self.lag, self.mark, name)
+
     async def cleanup(self) -> None:
         if self._task:
             await self.cancel_task(self._task)
@@ -112,12 +132,14 @@ class Mouth(FrameProcessor):
     async def _speak(self) -> None:
         await asyncio.sleep(0.1)
         await self.broadcast_frame(BotStartedSpeakingFrame)
+        self._floor.unplayed = self.lag is not None
         while not self._queue.empty():
             self._saying = (asyncio.get_running_loop().time(), self._queue.get_nowait())
             self.heard.append(self._saying)
             await asyncio.sleep(SENTENCE)
         self._task = self._saying = None
         await self.broadcast_frame(BotStoppedSpeakingFrame)
+        self._returns("mark.played")
 
     async def resume(self) -> bool:
         unsaid, self._unsaid = self._unsaid, []
@@ -143,6 +165,8 @@ class Mouth(FrameProcessor):
         if task:
             await self.cancel_task(task)
             await self.broadcast_frame(BotStoppedSpeakingFrame)
+            self._floor.unplayed = False
+            self._returns("mark.cleared")
 
 
 class Stage:
@@ -170,8 +194,8 @@ class Stage:
         self.away = False  # the caller speaks 10 dB further away
         self._voice = False
         self.desk = PhraseDesk(_Nothing())
-        self.mouth = Mouth()
         floor, journal, words = self.floor, self.journal, words_for(language)
+        self.mouth = Mouth(floor, journal)
         plan = a_plan(detector, self.script)
         ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
         gate = ReplyGate(
