@@ -82,8 +82,8 @@ class Turns(Settings):
         2.6,
         ge=0,
         le=10,
-        description='The same for a sentence that has only begun: "Can I get a". No words are waited'
-        " on for longer, but dictated ones.",
+        description='The same for a sentence that has only begun: "Can I get a". Nothing but'
+        " dictation is waited on for longer.",
     )
     unmarked: float = Field(
         1.4, ge=0, le=10, description="The same where only the full stop is missing."

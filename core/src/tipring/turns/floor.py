@@ -29,6 +29,7 @@ class Floor:
 
     Attributes:
         agent_audible: Whether the caller hears the agent now.
+        audible_since: When they began to, or last did, in seconds of the running loop.
         answer_owed: Whether a turn was committed and the agent has not been heard since.
         greeting: Whether the agent's first words are still to be heard out.
         caller_speaking: Whether the voice detector hears the caller.
@@ -47,6 +48,7 @@ class Floor:
     """
 
     agent_audible: bool = False
+    audible_since: float = 0.0
     answer_owed: bool = False
     greeting: bool = False
     caller_speaking: bool = False

@@ -38,6 +38,8 @@ _BRIEF = 2
 # Seconds from the begin of a voice in which one word of it may be a murmur. Real backchannels over
 # an agent last 0.18 to 0.83 s, and transcribers report them a quarter of a second later.
 _MURMUR = 1.0
+# A voice that begins so soon behind the agent's goes on; it does not answer.
+_AT_ONCE = 0.2
 # A word is told so long after the voice that spoke it began, where that voice is not the room's.
 _FIRST_WORD = 0.5
 # Who speaks to somebody else for so many seconds, or words, does not listen: the agent stops.
@@ -125,6 +127,7 @@ class AgentVoice(BaseUserTurnStartStrategy):
         """Follow the agent's voice."""
         if isinstance(frame, BotStartedSpeakingFrame):
             self._floor.agent_audible = True
+            self._floor.audible_since = asyncio.get_running_loop().time()
             # The first sound of an answer may cross with the word that stops it. It is no answer to
             # that word, for which one is still owed.
             if not self._floor.taken_back:
@@ -345,6 +348,8 @@ class BargeIn(BaseUserTurnStartStrategy):
             return False
         # Where the room never falls silent, its voice is older than the caller's.
         since = max(self._voice_since, (self._words_since or 0.0) - _FIRST_WORD)
+        if since < self._floor.audible_since + _AT_ONCE:
+            return False  # who began in the same moment as the agent was not murmuring to it
         return asyncio.get_running_loop().time() - since < _MURMUR
 
 
