@@ -58,3 +58,20 @@ def test_no_filler_comes_with_an_answer_that_the_voice_was_just_given() -> None:
             assert [text for _, text in stage.mouth.heard][:2] == ["One.", "Are you still there?"]
 
     run_fast(play())
+
+
+def test_nobody_is_greeted_over_words_that_came_just_before_the_first_sound() -> None:
+    async def play() -> None:
+        stage = Stage("smart", [[0.3, *says("Sure.")]])
+        async with stage.running():
+            await stage.greet("This is Tipring. How can I help?")
+            await asyncio.sleep(0.05)  # it is said, and on its way to the phone
+            await stage.voice(True)
+            await stage.interim("I need a table")
+            await asyncio.sleep(1.0)
+            await stage.voice(False)
+            await stage.final("I need a table for two.")
+            await asyncio.sleep(3.0)
+            assert [text for _, text in stage.mouth.heard] == ["Sure."]
+
+    run_fast(play())

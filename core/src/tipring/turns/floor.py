@@ -30,6 +30,7 @@ class Floor:
     Attributes:
         agent_audible: Whether the caller hears the agent now.
         audible_since: When they began to, or last did, in seconds of the running loop.
+        on_its_way: Whether the agent has said something of which nothing is heard yet.
         answer_owed: Whether a turn was committed and the agent has not been heard since.
         greeting: Whether the agent's first words are still to be heard out.
         caller_speaking: Whether the voice detector hears the caller.
@@ -49,6 +50,7 @@ class Floor:
 
     agent_audible: bool = False
     audible_since: float = 0.0
+    on_its_way: bool = False
     answer_owed: bool = False
     greeting: bool = False
     caller_speaking: bool = False

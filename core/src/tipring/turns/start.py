@@ -126,7 +126,7 @@ class AgentVoice(BaseUserTurnStartStrategy):
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Follow the agent's voice."""
         if isinstance(frame, BotStartedSpeakingFrame):
-            self._floor.agent_audible = True
+            self._floor.agent_audible, self._floor.on_its_way = True, False
             self._floor.audible_since = asyncio.get_running_loop().time()
             # The first sound of an answer may cross with the word that stops it. It is no answer to
             # that word, for which one is still owed.
@@ -151,6 +151,7 @@ class AgentVoice(BaseUserTurnStartStrategy):
         if event.name != "agent.said":
             return
         self._floor.taken_back = False
+        self._floor.on_its_way = not self._floor.agent_audible
         if not self._floor.filling:
             return
         if not self._filler_said:
@@ -267,13 +268,14 @@ class BargeIn(BaseUserTurnStartStrategy):
             # An interruption overtakes other frames, and would miss the question it is to stop.
             await asyncio.sleep(_SAME_MOMENT)
         floor = self._floor
-        # An apology may be on its way though no answer is owed any more.
-        interrupts = floor.agent_audible or floor.answer_owed or bool(floor.unanswered)
+        # A greeting or an apology may be on its way though no answer is owed.
+        speaks = floor.agent_audible or floor.on_its_way
+        interrupts = speaks or floor.answer_owed or bool(floor.unanswered)
         if self._floor.agent_audible:
             self._journal.note("interruption", text=text)
         elif self._floor.answer_owed:
             self._journal.note("turn.withdrawn", why="the caller went on before the answer")
-        floor.answer_owed = False
+        floor.answer_owed = floor.on_its_way = False
         floor.taken_back = interrupts and not floor.agent_audible
         self._journal.note("turn.started", by="words", text=text)
         self._interrupts = interrupts
