@@ -349,8 +349,9 @@ class Stage:
             chunk = silence if not self._voice else away if self.away else near
             await self.send(InputAudioRawFrame(chunk, 16000, 1))
 
-    async def _stop(self) -> None:
+    async def _stop(self) -> bool:
         self.journal.note("clear")
+        return True
 
     async def _exhausted(self, _: LadderLLMService) -> None:
         self.floor.answer_owed = False

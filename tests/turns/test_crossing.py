@@ -75,3 +75,26 @@ def test_nobody_is_greeted_over_words_that_came_just_before_the_first_sound() ->
             assert [text for _, text in stage.mouth.heard] == ["Sure."]
 
     run_fast(play())
+
+
+def test_an_answer_in_the_moment_in_which_a_filler_was_stopped_is_not_the_end_of_that_filler() -> (
+    None
+):
+    async def play() -> None:
+        answers = [[9.0, *says("One.")], says("Two."), [0.3, *says("Three.")]]
+        stage = Stage("smart", answers)
+        async with stage.running():
+            await stage.voice(True)
+            await asyncio.sleep(1.0)
+            await stage.voice(False)
+            await stage.final("A table for two.")
+            await asyncio.sleep(4.2)  # the filler is heard
+            await stage.final("At eight, please.")
+            await asyncio.sleep(0.01)
+            assert [event.detail["text"] for event in stage.noted("agent.said")][-1] == "Two."
+            await stage.final("By the window.")
+            await asyncio.sleep(4.0)
+            heard = [text for _, text in stage.mouth.heard]
+            assert heard == ["One moment, please.", "Three."]
+
+    run_fast(play())

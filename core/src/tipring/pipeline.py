@@ -184,9 +184,10 @@ def assemble(
             await desk.queue_frame(FarewellFrame())
         return left is not None
 
-    async def stop() -> None:
-        if ledger.stop():
+    async def stop() -> bool:
+        if may := ledger.stop():
             await transport.output().send_message(stream.stop())
+        return may
 
     async def successor() -> STTService | None:
         after = hearers.next()

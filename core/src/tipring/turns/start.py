@@ -49,8 +49,9 @@ _SAME_MOMENT = 0.005
 # Late words up to so many do not stop an agent that is already being heard.
 _SHORT = 3
 
-Stop = Callable[[], Awaitable[None]]
-"""Silences the phone at once. Pipecat's interruption, which follows, walks the whole line first."""
+Stop = Callable[[], Awaitable[bool]]
+"""Silences the phone at once, if what is said may be stopped; tells whether it may. Pipecat's
+interruption, which follows, walks the whole line first."""
 
 
 def start_rules(
@@ -192,7 +193,9 @@ class BargeIn(BaseUserTurnStartStrategy):
         self._next_words()
         if self._interrupts:
             self._interrupts = False
-            await self._stop()
+            if await self._stop():
+                # What is said from here on is another answer, and not the end of this one.
+                self._floor.agent_audible = self._floor.filling = False
 
     @property
     def resolves_proposed_turn_start_frames(self) -> bool:
