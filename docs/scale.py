@@ -44,12 +44,12 @@ class Fact:
     assumed: bool = False
 
 
-def _read(group: str) -> tuple[Fact, ...]:
-    read = tomllib.loads(FACTS.read_text(encoding="utf-8"))[group]
-    return tuple(Fact(name=name, **told) for name, told in read.items())
-
-
-PRICES, LIMITS, LOAD = map(_read, ("prices", "limits", "load"))
+READ = tomllib.loads(FACTS.read_text(encoding="utf-8"))
+PRICES, LIMITS, LOAD = (
+    tuple(Fact(name=name, **told) for name, told in READ[group].items())
+    for group in ("prices", "limits", "load")
+)
+BINDS: dict[str, dict[str, str]] = READ["binds"]
 
 Known = Mapping[str, float]
 """The value of every Fact, by its name."""
@@ -212,63 +212,25 @@ def limits(calls: int, one: Size, of: Known) -> list[Limit]:
     # Only a voice that is making sound counts. The time that the agent speaks, at 15 characters a
     # second, is an upper bound: sound is made faster than it is heard.
     speaking = calls * of["characters"] / 15 / 60
+    reckoned = {  # how much there is, and how much is needed
+        "instances": (instances(one, of), calls),
+        "dialled": (of["twilio_cps"], starts),
+        "profile": (math.inf, calls),
+        "streams": (of["deepgram_streams"], calls),
+        "voices": (of["elevenlabs_at_once"], speaking),
+        "tokens": (of["claude_tokens"], answers * of["context"]),
+        "requests": (of["claude_requests"], answers),
+        "last_rung": (of["llama_requests"], answers),
+    }
     return [
         Limit(
-            part="Cloudflare",
-            what=f"{one.name} instances, of an account's 1,500 vCPU, 6 TiB and 30 TB",
-            most=instances(one, of),
-            need=calls,
-            ask="Cloudflare's limit request form, or the next smaller instance type",
-        ),
-        Limit(
-            part="Twilio",
-            what="outbound calls a second; inbound calls have no such limit",
-            most=of["twilio_cps"],
-            need=starts,
-            ask="Console, Voice, Settings: calls a second",
-        ),
-        Limit(
-            part="Twilio",
-            what="calls at once, with an approved primary customer profile",
-            most=math.inf,
-            need=calls,
-            ask="get the profile approved: without it, error 10004 comes early",
-        ),
-        Limit(
-            part="Deepgram",
-            what="streams at once, pay as you go (an assumption)",
-            most=of["deepgram_streams"],
-            need=calls,
-            ask="a growth or enterprise agreement; a second project does not help",
-        ),
-        Limit(
-            part="ElevenLabs",
-            what="Flash generations at once, Scale and Business plans; beyond it they queue",
-            most=of["elevenlabs_at_once"],
-            need=speaking,
-            ask="an enterprise agreement",
-        ),
-        Limit(
-            part="Claude",
-            what="tokens read a minute, cached ones not counted (an assumption)",
-            most=of["claude_tokens"],
-            need=answers * of["context"],
-            ask="prompt caching; a custom tier",
-        ),
-        Limit(
-            part="Claude",
-            what="requests a minute (an assumption)",
-            most=of["claude_requests"],
-            need=answers,
-            ask="a custom tier; meanwhile the lower rungs of the ladder answer",
-        ),
-        Limit(
-            part="Workers AI",
-            what="requests a minute, if the last rung had to answer all",
-            most=of["llama_requests"],
-            need=answers,
-            ask="Cloudflare's limit request form, or another last rung",
-        ),
+            part=told["part"],
+            what=told["what"].format(size=one.name),
+            most=reckoned[name][0],
+            need=reckoned[name][1],
+            ask=told["ask"],
+        )
+        for name, told in BINDS.items()
     ]
 
 
