@@ -56,6 +56,7 @@ def anthropic() -> None:
     answer = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in _EVENTS)
 
     async def ask() -> None:
+        await anthropic.DefaultAsyncHttpxClient(verify=False).aclose()  # as it is with a real wire
         wire = httpx2.MockTransport(lambda request: _answered(answer))
         async with anthropic.AsyncAnthropic(
             api_key="none",
@@ -82,6 +83,7 @@ def openai() -> None:
     import openai
 
     async def ask() -> None:
+        await openai.DefaultAsyncHttpxClient(verify=False).aclose()
         wire = httpx2.MockTransport(
             lambda request: _answered(f"data: {json.dumps(_CHUNK)}\n\ndata: [DONE]\n\n")
         )
