@@ -311,6 +311,21 @@ def test_what_is_sent_into_the_gap_goes_to_the_next_stream_in_its_name() -> None
     held(main)
 
 
+def test_what_is_sent_before_the_gap_is_noticed_goes_to_the_next_stream_too() -> None:
+    async def main(call: Held, first: Stream) -> None:
+        first.socket.application_state = WebSocketState.DISCONNECTED
+        await call.socket.send_text(media("MZ1"))
+        first.breaks()
+        await call.carrying[0]
+        second = Stream("MZ2")
+        call.carry(second)
+        second.says("two")
+        assert await call.heard.get() == "two"
+        assert first.sent == [] and second.sent == [media("MZ2")]
+
+    held(main)
+
+
 def test_what_was_said_into_the_gap_and_interrupted_is_not_heard() -> None:
     async def main(call: Held, first: Stream) -> None:
         first.breaks()

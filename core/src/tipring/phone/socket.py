@@ -160,7 +160,10 @@ class PhoneSocket(WebSocket):
         elif self._stream is None:
             self._hold(message)
         else:
-            await self._stream.send(message)
+            try:
+                await self._stream.send(message)
+            except (RuntimeError, WebSocketDisconnect):  # it broke, and that is still to be heard
+                self._hold(message)
 
     def _hold(self, message: Message) -> None:
         if not self.over:
