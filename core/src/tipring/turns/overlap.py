@@ -33,7 +33,8 @@ class AnswerOverlap(BaseUserTurnStartStrategy):
 
     While the agent's last sentence is a question, a "yes" over it is kept until it is known which
     of the two it is. Said in the last moments of the question, or past its end, it is the answer;
-    else it is passed on as a backchannel. It stands before :class:`~tipring.turns.start.BargeIn`.
+    else it is passed on as a backchannel. It stands before
+    :class:`~tipring.turns.barge_in.BargeIn`.
 
     Args:
         floor: Who has the floor.
