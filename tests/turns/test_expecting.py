@@ -66,6 +66,16 @@ def test_an_open_question_is_open_until_another_one_or_an_answer() -> None:
     assert not after("I see.")
 
 
+def test_what_else_is_dictated_can_be_told() -> None:
+    expecting = Expecting(questions_for("en"), dictated=["licence plate"])
+    expecting.agent_said("What is the licence plate?")
+    judged = expecting.judge("K L 7")
+    assert judged is not None and not judged.done
+    expecting.caller_answered()
+    expecting.agent_said("I have the licence plate.")
+    assert expecting.kind is None
+
+
 @pytest.mark.parametrize(
     ("language", "text", "unfinished"),
     [

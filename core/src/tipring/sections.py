@@ -141,6 +141,11 @@ class Turns(Settings):
     dictation: float = Field(
         3.0, ge=0, le=15, description="How long a pause inside a dictated number may last."
     )
+    dictated: tuple[str, ...] = Field(
+        (),
+        description="What your agent asks for that is dictated, besides phone numbers, codes and"
+        ' the like: "licence plate", "meter reading".',
+    )
     spelling: float = Field(
         1.8, ge=0, le=15, description="How long a pause between letters, or parts of a date, may."
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -199,11 +199,15 @@ class Expecting:
     Args:
         questions: The language's.
         pauses: How long a pause in an answer may last.
+        dictated: What else the agent asks for that is dictated, in its words.
     """
 
-    def __init__(self, questions: Questions, pauses: Pauses = _USUAL) -> None:
+    def __init__(
+        self, questions: Questions, pauses: Pauses = _USUAL, *, dictated: Sequence[str] = ()
+    ) -> None:
         self._questions = questions
         self._pauses = pauses
+        self._dictated = [spoken(phrase) for phrase in dictated]
         self._kind: str | None = None
         self._digits: int | None = None
         self._asked = False
@@ -241,6 +245,8 @@ class Expecting:
         self._asked = is_question(sentence) or self._questions.is_request(sentence)
         self._open = self._questions.is_open(sentence) or (self._open and not self._asked)
         kind = self._questions.kind_of(sentence)
+        if self._asked and any(_within(spoken(sentence), one) for one in self._dictated):
+            kind = "code"
         if kind and not (kind == _YES_OR_NO and self._kind):
             self._kind = kind
             self._digits = self._questions.digits_asked(sentence)

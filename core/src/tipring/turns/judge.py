@@ -61,7 +61,7 @@ class Judge:
         self._words = words
         self._rules = rules
         pauses = Pauses(dictation=rules.dictation, spelling=rules.spelling, address=rules.address)
-        self._expecting = Expecting(questions_for(language), pauses)
+        self._expecting = Expecting(questions_for(language), pauses, dictated=rules.dictated)
         journal.subscribe(self._follow)
 
     def judge(self, said: Said, *, instead: str | None, doubt: float = 0.0) -> Verdict:
