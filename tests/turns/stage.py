@@ -42,6 +42,7 @@ from tipring.llm.ladder import LadderLLMService
 from tipring.pipeline import Conversation
 from tipring.sections import Turns
 from tipring.speech.player import PhraseDesk
+from tipring.turns.asked import Asked
 from tipring.turns.court import Court
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
@@ -242,6 +243,7 @@ class Stage:
                     FinalWords(),
                     listener,
                     ladder,
+                    Asked(floor=floor, journal=journal, language=language),
                     gate,
                     self.desk,
                     self.mouth,

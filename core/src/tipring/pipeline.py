@@ -35,6 +35,7 @@ from tipring.speech.phrases import Phrases
 from tipring.speech.player import PhraseDesk, PhrasePlayer
 from tipring.speech.speakable import speaker
 from tipring.speech.voices import Voices
+from tipring.turns.asked import Asked
 from tipring.turns.court import Court
 from tipring.turns.ears import Ears
 from tipring.turns.finals import FinalWords
@@ -243,6 +244,7 @@ def assemble(
                 FinalWords(),
                 listener,
                 ladder,
+                Asked(floor=floor, journal=journal, language=call.language),
                 gate,
                 desk,
                 *voices.processors,

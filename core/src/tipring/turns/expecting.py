@@ -81,6 +81,11 @@ class Questions:
     numbers: Numbers
     phone_digits: int
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """All that can be expected of an answer."""
+        return frozenset(self.asks) | {_YES_OR_NO}
+
     def kind_of(self, sentence: str) -> str | None:
         """What a sentence of the agent asks for, or None when it asks nothing that matters.
 
