@@ -28,8 +28,9 @@ async def test_when_flux_dies_in_mid_sentence_the_next_detector_takes_over_and_n
     tmp_path: Path,
 ) -> None:
     speech = heard()  # both hear the same caller
-    # It says nothing more from before the first sentence on, and is found out in the midst of it.
-    dies = FluxScenario(faults=(Fault(do="mute", at=3.0),))
+    # It says nothing more from its first word on, and is found out in the midst of the sentence.
+    # The emulated one that takes over hears whole sentences, whatever was cut off their begin.
+    dies = FluxScenario(faults=(Fault(do="mute", at=2.9),))
     refuses = FluxScenario(refuse=WRONG_KEY)
     config = tmp_path / "tipring.toml"
     told = Told()
