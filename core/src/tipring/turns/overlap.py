@@ -17,6 +17,7 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from tipring.journal import Event, Journal
+from tipring.turns.deadlines import LAG
 from tipring.turns.expecting import is_question
 from tipring.turns.floor import Floor
 from tipring.turns.timers import Timers
@@ -24,8 +25,6 @@ from tipring.turns.words import Words
 
 # A voice that goes on is looked at again this often.
 _AGAIN = 0.2
-# A transcriber's words come this late at the most after the voice that spoke them.
-_LAG = 1.0
 
 
 class AnswerOverlap(BaseUserTurnStartStrategy):
@@ -93,7 +92,7 @@ class AnswerOverlap(BaseUserTurnStartStrategy):
 
     def _since(self) -> float:
         """Seconds from now to the begin of the word, behind us; 0 if no voice was heard."""
-        heard = self._voice or _now() - self._voice_until < _LAG
+        heard = self._voice or _now() - self._voice_until < LAG
         return self._voice_since - _now() if heard else 0.0
 
     async def _decide(self) -> None:
