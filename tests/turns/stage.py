@@ -47,6 +47,7 @@ from tipring.turns.court import Court
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
 from tipring.turns.nearness import Nearness
+from tipring.turns.punctuation import Punctuation
 from tipring.turns.silence import DeadAir, Remedy
 from tipring.turns.start import start_rules
 from tipring.turns.words import words_for
@@ -184,7 +185,7 @@ class Stage:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.detector = detector
-        self.punctuates = punctuates
+        self.punctuation = Punctuation(punctuates)
         self.script = Script()
         self.journal = Journal(clock=loop.time)
         self.floor = Floor()
@@ -211,7 +212,7 @@ class Stage:
             journal=journal,
             words=words,
             rules=self.rules,
-            punctuates=punctuates,
+            punctuation=self.punctuation,
             language=language,
             spent=lambda: ladder.spent,
         )
@@ -290,7 +291,7 @@ class Stage:
     async def hand_over(self, detector: str) -> None:
         """From here on another detector proposes."""
         plan = a_plan(detector, self.script)
-        await self.court.hand_over(plan, by=f"{detector} again", punctuates=self.punctuates)
+        await self.court.hand_over(plan, by=f"{detector} again", punctuation=self.punctuation)
 
     async def greet(self, text: str) -> None:
         self.floor.greeting = True

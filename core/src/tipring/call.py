@@ -28,6 +28,7 @@ from tipring.providers import Call
 from tipring.selection import Selection
 from tipring.speech.phrases import Phrases
 from tipring.turns.floor import Floor
+from tipring.turns.punctuation import Transcribers
 from tipring.turns.silence import DeadAir
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class PhoneCall:
         selection: Who hears, thinks and speaks.
         phrases: What was rendered ahead.
         breakers: Which rungs are left alone for now, for all calls.
+        transcribers: How each transcriber punctuates, for all calls.
         record_to: The folder in which the call leaves its record, if it does.
         on_event: Told of everything that happens in it, at once.
         control: Who may end it from outside.
@@ -68,6 +70,7 @@ class PhoneCall:
         selection: Selection,
         phrases: Phrases,
         breakers: Breakers,
+        transcribers: Transcribers,
         record_to: Path | None = None,
         on_event: Callable[[str, Event], None] | None = None,
         control: Control | None = None,
@@ -80,6 +83,7 @@ class PhoneCall:
         self._selection = selection
         self._config = selection.config
         self._breakers = breakers
+        self._transcribers = transcribers
         self._phrases = phrases
         self._start = start
         self._about = about
@@ -233,6 +237,7 @@ class PhoneCall:
             on_mute=self._announcer.give_up,
             gate=self._gate,
             breakers=self._breakers,
+            transcribers=self._transcribers,
             about=self._about,
             observers=observers,
         )

@@ -26,6 +26,7 @@ from tipring.plugins import Plugins
 from tipring.providers import Call
 from tipring.selection import Part, Problem, Selection, rehearse, select
 from tipring.speech.phrases import Phrases, first_voice
+from tipring.turns.punctuation import Transcribers
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Host:
         self.record_to = record_to or config.record.dir
         self.on_event = on_event
         self.breakers = Breakers()
+        self.transcribers = Transcribers()
         self.calls: dict[str, PhoneCall] = {}
         self.owners: dict[str, Owner] = {}
         self.closing = False

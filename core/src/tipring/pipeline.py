@@ -21,7 +21,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from tipring.aggregators import Listener, Rememberer
 from tipring.control.gate import ReplyGate
 from tipring.errors import ConfigError, PluginError
-from tipring.hearing import Hearers
+from tipring.hearing import Hearers, Hearing
 from tipring.journal import Journal
 from tipring.llm.breaker import Breakers
 from tipring.llm.ladder import LadderLLMService
@@ -41,6 +41,7 @@ from tipring.turns.ears import Ears
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
 from tipring.turns.nearness import Nearness
+from tipring.turns.punctuation import Punctuation, Transcribers
 from tipring.turns.second_thought import SecondThought
 from tipring.turns.start import start_rules
 from tipring.turns.vad import phone_vad
@@ -120,6 +121,7 @@ def assemble(
     on_mute: Callable[[], Awaitable[None]],
     gate: ReplyGate,
     breakers: Breakers,
+    transcribers: Transcribers,
     about: str = "",
     observers: Sequence[BaseObserver] = (),
 ) -> Line:
@@ -140,6 +142,7 @@ def assemble(
         on_mute: What happens when no voice is left.
         gate: What a reply passes before it is said.
         breakers: Which rungs are left alone for now, for all calls.
+        transcribers: How each transcriber punctuates, for all calls.
         about: What the model is told of this call, besides its instructions.
         observers: Who watches the call from the side.
 
@@ -190,12 +193,15 @@ def assemble(
             await transport.output().send_message(stream.stop())
         return may
 
+    def punctuation_of(one: Hearing) -> Punctuation:
+        return transcribers.punctuation(one.hears, declared=one.punctuates)
+
     async def successor() -> STTService | None:
         after = hearers.next()
         if after is None:
             return None
         journal.note("handover", stt=after.hears, turn=after.turn)
-        await court.hand_over(after.plan, by=after.turn, punctuates=after.punctuates)
+        await court.hand_over(after.plan, by=after.turn, punctuation=punctuation_of(after))
         return after.stt
 
     nearness = Nearness(floor=floor)
@@ -207,7 +213,7 @@ def assemble(
         journal=journal,
         words=words,
         rules=config.turns,
-        punctuates=hearing.punctuates,
+        punctuation=punctuation_of(hearing),
         language=call.language,
         spent=lambda: ladder.spent,
     )

@@ -103,6 +103,7 @@ def audio_app(host: Host, signatures: Signatures | None, public_url: str) -> Sta
             selection=host.selection,
             phrases=host.phrases,
             breakers=host.breakers,
+            transcribers=host.transcribers,
             record_to=host.record_to,
             on_event=host.on_event,
         )

@@ -104,6 +104,7 @@ def _begin(host: Host, owner: Owner, websocket: WebSocket, start: Start) -> Phon
         selection=host.selection,
         phrases=host.phrases,
         breakers=host.breakers,
+        transcribers=host.transcribers,
         record_to=host.record_to,
         on_event=host.on_event,
         control=owner,

@@ -43,6 +43,7 @@ from tipring.turns.ending import Ending
 from tipring.turns.floor import Committed, Floor
 from tipring.turns.judge import OVER, Judge, Verdict
 from tipring.turns.pause import Pause
+from tipring.turns.punctuation import Punctuation
 from tipring.turns.said import Said
 from tipring.turns.timers import Timers
 from tipring.turns.words import Words, spoken
@@ -63,7 +64,7 @@ class Court(BaseUserTurnStopStrategy):
         journal: Where every step is noted.
         words: The word lists of the conversation's language.
         rules: The times.
-        punctuates: Whether a missing full stop means something with the transcriber in use.
+        punctuation: Whether a missing full stop means something with the transcriber in use.
         language: The conversation's, a BCP 47 tag with its region, on which the length of a
             telephone number depends; else the language of the words.
         spent: What the answer that the model is making has cost so far.
@@ -78,7 +79,7 @@ class Court(BaseUserTurnStopStrategy):
         journal: Journal,
         words: Words,
         rules: Turns,
-        punctuates: bool,
+        punctuation: Punctuation,
         language: str = "",
         spent: Callable[[], Usage] = Usage,
     ) -> None:
@@ -111,7 +112,7 @@ class Court(BaseUserTurnStopStrategy):
         self._judge = Judge(
             words=words,
             rules=rules,
-            punctuates=punctuates,
+            punctuation=punctuation,
             language=language or words.language,
             journal=journal,
         )
@@ -140,7 +141,7 @@ class Court(BaseUserTurnStopStrategy):
         await self._detector.cleanup()
         await super().cleanup()
 
-    async def hand_over(self, plan: TurnPlan, *, by: str, punctuates: bool) -> None:
+    async def hand_over(self, plan: TurnPlan, *, by: str, punctuation: Punctuation) -> None:
         """Go on with another transcriber, and with its detector if that is another one.
 
         A turn that is open stays open.
@@ -148,9 +149,9 @@ class Court(BaseUserTurnStopStrategy):
         Args:
             plan: What the detector brought.
             by: Its name.
-            punctuates: Whether a missing full stop means something with the transcriber.
+            punctuation: Whether a missing full stop means something with the transcriber.
         """
-        self._judge.punctuates = punctuates
+        self._judge.punctuation = punctuation
         if by == self._detector.name:
             return
         before, self._detector = self._detector, Detector(plan, name=by, court=self)
@@ -408,6 +409,7 @@ class Court(BaseUserTurnStopStrategy):
         self._decided = True
         self._timers.stop_all()
         text = self._said.text
+        self._judge.turn_over(text, held=self._held_because)
         self._floor.answer_owed = True
         self._floor.expecting = None
         self._floor.unanswered = self._said.whole

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tipring.journal import Event, Journal
 from tipring.sections import Turns
 from tipring.turns.expecting import Expecting, Pauses, questions_for
+from tipring.turns.punctuation import Punctuation
 from tipring.turns.said import Said
 from tipring.turns.words import Unfinished, Words, spoken
 
@@ -49,15 +50,21 @@ class Judge:
     Args:
         words: The word lists of the conversation's language.
         rules: The times.
-        punctuates: Whether a missing full stop means something with the transcriber in use.
+        punctuation: Whether a missing full stop means something with the transcriber in use.
         language: The conversation's, a BCP 47 tag.
         journal: Tells what the agent says, and when it is answered.
     """
 
     def __init__(
-        self, *, words: Words, rules: Turns, punctuates: bool, language: str, journal: Journal
+        self,
+        *,
+        words: Words,
+        rules: Turns,
+        punctuation: Punctuation,
+        language: str,
+        journal: Journal,
     ) -> None:
-        self.punctuates = punctuates
+        self.punctuation = punctuation
         self._words = words
         self._rules = rules
         pauses = Pauses(dictation=rules.dictation, spelling=rules.spelling, address=rules.address)
@@ -76,7 +83,7 @@ class Judge:
         answer = self._expecting.judge(whole, instead=instead)
         if answer and answer.done:
             return Verdict(why=f"{answer.kind} given", waits=None, hold=0.0, enough=0.0)
-        marked = self.punctuates and not said.interim
+        marked = self.punctuation.counts and not said.interim
         because = self._words.unfinished_because(said.so_far, punctuates=marked)
         more = self._rules.open if self._expecting.open else 0.0
         hold = self._hold(because, more + self._rules.agreed * doubt) if because else 0.0
@@ -98,6 +105,12 @@ class Judge:
             hold = (self._rules.unsure + more) * doubt
             return Verdict(why=_FINISHED, waits=_UNSURE, hold=hold)
         return Verdict(why=_FINISHED, waits=None, hold=0.0)
+
+    def turn_over(self, text: str, *, held: str | None) -> None:
+        """Take note of a turn that was committed, and of what was waited for last."""
+        self.punctuation.turn_over(
+            text, len(spoken(text)), waited=held == Unfinished.UNMARKED.value
+        )
 
     def _hold(self, because: Unfinished, more: float) -> float:
         rules, longest = self._rules, max(self._rules.hold, self._rules.begun)
