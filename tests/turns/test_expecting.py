@@ -216,3 +216,22 @@ def test_every_phrase_of_a_list_is_what_the_list_says(language: str) -> None:
 def test_a_language_without_lists_has_the_english_ones(tag: str, base: str) -> None:
     assert base_language(tag) == base
     assert words_for(tag).language == base
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "spelled"),
+    [
+        ("en", "S and y.", True),
+        ("en", "be R why", False),
+        ("en", "T. H. why", True),
+        ("en", "oh I see", False),
+        ("en", "I want B and D", False),
+        ("es", "ce L M", True),
+        ("es", "ve a ese", False),
+    ],
+)
+def test_letters_may_be_written_as_the_words_that_they_sound_like(
+    language: str, text: str, spelled: bool
+) -> None:
+    judged = questions_for(language).unasked(text)
+    assert (judged is not None) is spelled

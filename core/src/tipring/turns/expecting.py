@@ -22,6 +22,8 @@ from tipring.turns.words import base_language, spoken
 _YES_OR_NO = "yes or no"
 _LETTERS = 3
 """Letters in a row that are a spelling though nobody asked for one."""
+_AS_LETTERS = 2
+"""How many of them must be written as letters, where the others are words that sound like some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ class Questions:
     asked_digits: str
     months: frozenset[str]
     address_intros: frozenset[str]
+    letters: frozenset[str]
     asks: Mapping[str, frozenset[tuple[str, ...]]]
     numbers: Numbers
     phone_digits: int
@@ -178,11 +181,21 @@ class Questions:
             pauses: How long a pause may last.
         """
         words = spoken(text)
-        if len(words) >= _LETTERS and all(_is_letter(word) for word in words[-_LETTERS:]):
+        if self._spells(words):
             return Judgement(kind="spelling", done=False, hold=pauses.spelling)
         if 0 < len(self.numbers.dictated(words)) < self.phone_digits:
             return Judgement(kind="longer number", done=False, hold=pauses.spelling)
         return None
+
+    def _spells(self, words: tuple[str, ...]) -> bool:
+        """Whether the words end with letters, or are nothing but letters as they sound."""
+        if len(words) < _LETTERS:
+            return False
+        if all(_is_letter(word) for word in words[-_LETTERS:]):
+            return True
+        written = sum(_is_letter(word) for word in words)
+        sounds = all(_is_letter(word) or word in self.letters for word in words)
+        return sounds and written >= _AS_LETTERS
 
     def _number(
         self, kind: str, words: tuple[str, ...], found: str, need: int | None, hold: float
@@ -302,6 +315,7 @@ def questions_for(language: str) -> Questions:
         asked_digits=own["asked_digits"],
         months=frozenset(own["months"]),
         address_intros=frozenset(own["address_intros"]),
+        letters=frozenset(own["letters"]),
         asks={kind: _phrases(phrases) for kind, phrases in own["asks"].items()},
         numbers=Numbers(
             digits=numbers["digits"],
