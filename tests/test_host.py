@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import pytest_asyncio
 import websockets
 from tipring.phone import mulaw
+from tipring.server import listen
 from tipring.testing import Phone
 from tipring.testing.hosted import HostedHost, HostFailed, hosted
 from twilio.request_validator import RequestValidator
@@ -373,6 +375,22 @@ async def test_a_port_that_is_taken_is_told_with_its_mend(host: HostedHost) -> N
     said = await serve_fails(TWILIO_AUTH_TOKEN="t", TIPRING_SERVER__PORT=port)
     assert f"127.0.0.1:{port} cannot be listened on" in said
     assert "port = 0" in said and "Traceback" not in said
+
+
+async def test_what_is_sent_does_not_wait_for_what_was_sent_before() -> None:
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock = writer.get_extra_info("socket")
+        accepted.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with listen("127.0.0.1", 0, "port") as sock:
+        async with await asyncio.start_server(connected, sock=sock):
+            _, writer = await asyncio.open_connection(*sock.getsockname())
+            assert await accepted
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_a_host_that_does_not_come_up_is_told() -> None:

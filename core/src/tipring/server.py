@@ -137,8 +137,8 @@ async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = Tr
     """
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     server = host.config.server
-    audio = _bind(server.host, server.port, "port")
-    control = _bind(server.host, server.control_port, "control_port")
+    audio = listen(server.host, server.port, "port")
+    control = listen(server.host, server.control_port, "control_port")
     with contextlib.closing(audio), contextlib.closing(control):
         url = server.public_url.rstrip("/") or f"http://{server.host}:{audio.getsockname()[1]}"
         app = _phone_app(host, url, allow_unsigned)
@@ -245,15 +245,31 @@ def settings(app: Starlette) -> uvicorn.Config:
     )
 
 
-def _bind(address: str, port: int, key: str) -> socket.socket:
+def listen(address: str, port: int, key: str) -> socket.socket:
+    """A socket that listens, and whose connections send at once what they are given.
+
+    Without that the kernel holds the end of an answer, or a frame of speech, until the peer has
+    said that it got what came before, which it may put off for 40 ms. asyncio asks for it only on
+    a socket that names its protocol, which one of ``create_server`` does not.
+
+    Args:
+        address: Where.
+        port: Which; 0 for any that is free.
+        key: The setting that names it.
+
+    Raises:
+        ConfigError: It cannot be listened on.
+    """
     try:
-        return socket.create_server((address, port), backlog=128)
+        sock = socket.create_server((address, port), backlog=128)
     except OSError as error:
         raise ConfigError(
             f"[server] {key}",
             f"{address}:{port} cannot be listened on: {error.strerror}",
             f"stop what listens there, or set [server] {key} = 0 for any free port",
         ) from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections inherit it
+    return sock
 
 
 def _signatures(config: Config, url: str, allow_unsigned: bool) -> Signatures | None:
