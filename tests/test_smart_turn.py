@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tipring_turn_smart import doubt_of
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+from tipring_tts_hibari import speak
+from tipring_turn_smart import SmartSettings, _analyzer, doubt_of
 
 _PROBABILITIES = st.floats(0.0, 1.0)
 
@@ -24,3 +27,12 @@ def test_a_certain_detector_does_not_doubt() -> None:
 def test_who_is_surer_doubts_less(one: float, other: float) -> None:
     less, more = sorted((one, other))
     assert 0.0 <= doubt_of(more, 0.5) <= doubt_of(less, 0.5) <= 1.0
+
+
+def test_the_shared_model_is_as_sure_as_pipecats_own() -> None:
+    samples, _ = speak("I would like to book a table, and then", rate=16_000)
+    sound = samples.astype(np.float32) / 32768
+    ours, stock = _analyzer(SmartSettings()), LocalSmartTurnAnalyzerV3()
+    for part in (sound, sound[: len(sound) // 2], np.tile(sound, 4)):
+        expected = stock._predict_endpoint(part)["probability"]
+        assert ours._predict_endpoint(part)["probability"] == pytest.approx(expected, abs=1e-6)

@@ -43,10 +43,12 @@ async def tipring(url: str, folder: Path) -> Any:
     toml = folder / "tipring.toml"
     toml.write_text(CONFIG, encoding="utf-8")
     # All as `tipring serve` does.
+    from tipring.cores import no_idle_threads
     from tipring.memory import begin_start, end_start, keep_little
 
     begin_start()
     keep_little()
+    no_idle_threads()
     from tipring import config
     from tipring.host import Host
     from tipring.server import audio_app, settings

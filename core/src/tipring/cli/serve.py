@@ -46,6 +46,7 @@ def import_host() -> None:
 @click.pass_context
 def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: bool) -> None:
     """Answer the phone until Ctrl-C or SIGTERM, which end the calls in order."""
+    from tipring.cores import no_idle_threads
     from tipring.memory import begin_start, keep_little
 
     begin_start()
@@ -54,6 +55,7 @@ def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: 
 
     attend(os.environ)
     keep_little()
+    no_idle_threads()
     import_host()
     from tipring.host import Host
     from tipring.server import serve

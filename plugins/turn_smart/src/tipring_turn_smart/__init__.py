@@ -61,7 +61,9 @@ def _session(model: Path | None, threads: int) -> Any:
     # Else a thread that waits for the other half of a step turns in circles for it, on a core that
     # the transcriber and the event loop have use for.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return LeanSession(onnxruntime.InferenceSession(str(model), options))
+    # There, so that the session's own threads yield to the event loop as well.
+    made = _thread().submit(onnxruntime.InferenceSession, str(model), options)
+    return LeanSession(made.result())
 
 
 def _cores() -> int:
@@ -76,7 +78,9 @@ def _thread() -> ThreadPoolExecutor:
 
     Two at once would be no sooner done on the same cores, and each has 20 MB of buffers.
     """
-    return ThreadPoolExecutor(1, thread_name_prefix="smart-turn")
+    from tipring.cores import model_thread
+
+    return model_thread("smart-turn")
 
 
 def doubt_of(sure: float, threshold: float) -> float:
