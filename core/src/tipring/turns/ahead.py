@@ -84,9 +84,9 @@ class Ahead:
         await self.withdraw("the words changed")
         return False
 
-    async def withdraw(self, why: str) -> None:
-        """Drop the answer, if there is one."""
-        if self._speculation is None:
+    async def withdraw(self, why: str, *, unless: str = "") -> None:
+        """Drop the answer, if there is one, and it is none to the words of ``unless``."""
+        if self._speculation is None or self._is_at(unless):
             return
         self._speculation = None
         spent, seconds = self._spent(), round(_now() - self._asked_at, 3)

@@ -250,7 +250,8 @@ class Court(BaseUserTurnStopStrategy):
         if text == self._said.interim or not spoken(text) or not self._open or self._decided:
             return
         self._said.hear_interim(text)
-        if self._pause.goes_on(self._said.words) or self._unheard():
+        spoke = self._pause.goes_on(self._said.words) or self._floor.caller_speaking
+        if spoke or self._unheard():
             await self._resume()
         self._hear_words()
         self._answer_ahead()
@@ -292,14 +293,14 @@ class Court(BaseUserTurnStopStrategy):
         return not self._voiced or self._now() - self._pause.last > LAG
 
     async def _resume(self) -> None:
-        """The caller goes on: what was proposed, held or speculated is void."""
+        """The caller goes on: what was proposed or held is void, and an answer to other words."""
         if not self._open or self._decided:
             return
         self._stop_waiting()
         self._held_because = None
         if self._pause.void():
             self._journal.note("turn.resumed")
-        await self._ahead.withdraw("the caller went on")
+        await self._ahead.withdraw("the caller went on", unless=self._said.so_far)
 
     def _stop_waiting(self) -> None:
         for name in ("patience", "hold", "ahead"):
@@ -373,10 +374,12 @@ class Court(BaseUserTurnStopStrategy):
         """Let the model begin while the detector and the transcriber are still at it."""
         if self._rules.speculate != "silence" or not self._open or self._decided:
             return
-        if self._pause.by or self._floor.caller_speaking or self._late or not self._voiced:
+        if self._pause.by or self._late or not self._voiced:
             return
         text = self._said.so_far
         verdict = self._judge.judge(self._said, instead=self._floor.expecting)
+        if self._floor.caller_speaking and (self._said.interim or verdict.enough is None):
+            return  # behind a whole answer a voice that is still heard may be the room's
         if text and verdict.may_be_answered_ahead:
             self._ahead.ask_soon(text, _GUESSED if self._said.interim else 0.0)
 
