@@ -6,7 +6,7 @@ from tipring.turns.punctuation import Punctuation, Transcribers
 
 def ends(punctuation: Punctuation, *texts: str, waited: bool = True) -> None:
     for text in texts:
-        punctuation.turn_over(text, len(text.split()), waited=waited)
+        punctuation.turn_over(text, waited=waited)
 
 
 def test_what_is_declared_holds_at_first() -> None:
@@ -35,11 +35,17 @@ def test_any_mark_counts(text: str) -> None:
     assert punctuation.counts
 
 
-@pytest.mark.parametrize("text", ["on tuesday", "five 0.5 five"])
+@pytest.mark.parametrize("text", ["on tuesday", "five 0.5"])
 def test_a_few_words_tell_nothing(text: str) -> None:
     punctuation = Punctuation()
     ends(punctuation, "i need a table", text, text)
     assert punctuation.counts
+
+
+def test_a_point_in_a_number_is_no_mark() -> None:
+    punctuation = Punctuation()
+    ends(punctuation, "it costs 3.50 for two", "it costs 4.50 for two")
+    assert not punctuation.counts
 
 
 def test_a_turn_that_was_not_waited_on_tells_nothing() -> None:

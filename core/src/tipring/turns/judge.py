@@ -108,9 +108,7 @@ class Judge:
 
     def turn_over(self, text: str, *, held: str | None) -> None:
         """Take note of a turn that was committed, and of what was waited for last."""
-        self.punctuation.turn_over(
-            text, len(spoken(text)), waited=held == Unfinished.UNMARKED.value
-        )
+        self.punctuation.turn_over(text, waited=held == Unfinished.UNMARKED.value)
 
     def _hold(self, because: Unfinished, more: float) -> float:
         rules, longest = self._rules, max(self._rules.hold, self._rules.begun)

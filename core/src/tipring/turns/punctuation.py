@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 
-_MARK = re.compile(r"[.!?…。！？؟।,;:、，](?:\s|$)")
+from tipring.turns.words import FULL_STOPS, spoken
+
+# Behind a mark there is a space or nothing: "3.50" holds none.
+_MARK = re.compile(rf"[{re.escape(''.join(FULL_STOPS))},;:、，](?:\s|$)")
 # So many words are a sentence; behind one or two, many leave the full stop out.
 _SENTENCE = 4
 _ENOUGH = 2
@@ -31,17 +34,16 @@ class Punctuation:
         """Whether a missing full stop means something."""
         return self._declared and self._plain < _ENOUGH
 
-    def turn_over(self, text: str, words: int, *, waited: bool) -> None:
+    def turn_over(self, text: str, *, waited: bool) -> None:
         """Take note of a turn.
 
         Args:
             text: What was said in it, as the transcriber wrote it.
-            words: How many words that are.
             waited: Whether a full stop was waited for, in vain.
         """
         if _MARK.search(text):
             self._plain = 0
-        elif waited and words >= _SENTENCE:
+        elif waited and len(spoken(text)) >= _SENTENCE:
             self._plain += 1
 
 

@@ -11,7 +11,8 @@ from enum import Enum
 from importlib import resources
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
-_FULL_STOPS = frozenset(".!?…。！？؟।")
+FULL_STOPS = frozenset(".!?…。！？؟।")
+"""What ends a sentence, of any script."""
 
 
 def spoken(text: str) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ class Words:
             return Unfinished.BEGUN if len(words) <= _BEGUN else Unfinished.TRAILING
         if words[-1] in self.fillers:
             return Unfinished.TRAILING
-        return Unfinished.UNMARKED if punctuates and mark not in _FULL_STOPS else None
+        return Unfinished.UNMARKED if punctuates and mark not in FULL_STOPS else None
 
     def _trails_off(self, words: tuple[str, ...], mark: str) -> bool:
         if not any(words[-count:] in self.unfinished for count in (1, 2, 3)):
@@ -81,7 +82,7 @@ class Words:
         if mark == "?" and words[-1] in self.stranded:
             return False
         settled = any(words[-count:] in self.settled for count in (2, 3))
-        return not (settled and mark in _FULL_STOPS)
+        return not (settled and mark in FULL_STOPS)
 
     def is_backchannel(self, text: str) -> bool:
         """Whether it is nothing but backchannels and fillers: "mhm", "yeah, okay"."""
