@@ -19,8 +19,8 @@ def no_idle_threads() -> None:
     """Have numpy multiply its matrices on the thread that asks.
 
     What it multiplies here takes a millisecond, and the threads that OpenBLAS keeps for such work
-    spin for 60 ms behind it, in wait for more: as much as Smart Turn itself takes. It
-    has an effect only before numpy is imported.
+    spin for 60 ms behind it, in wait for more: as much as Smart Turn itself takes. It has an effect
+    only before numpy is imported.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

@@ -58,8 +58,8 @@ def _session(model: Path | None, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = min(threads, _cores())
-    # Else a thread that waits for the other half of a step spins for it, on a core that
-    # the transcriber and the event loop have use for.
+    # Else a thread that waits for the other half of a step spins for it, on a core that the
+    # transcriber and the event loop have use for.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # There, so that the session's own threads yield to the event loop as well.
     made = _thread().submit(onnxruntime.InferenceSession, str(model), options)
