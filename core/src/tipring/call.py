@@ -197,6 +197,11 @@ class PhoneCall:
             await self.end("killed")
 
     @property
+    def ended(self) -> bool:
+        """Whether its end has been told: what is left is to close the line and the record."""
+        return self._told_end
+
+    @property
     def over(self) -> bool:
         """Whether it takes no stream any more."""
         return self._socket.over

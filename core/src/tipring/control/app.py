@@ -53,7 +53,7 @@ def control_app(host: Host, loop: asyncio.AbstractEventLoop) -> Starlette:
             return web.unauthorized()
         call = request.path_params["call"]
         live = host.calls.get(call)
-        if live is None:
+        if live is None or live.ended:
             return web.refusal(404, "there is no such call")
         how = _how(await web.body(request, limit=_MAX_KILL))
         if how is None:
