@@ -69,6 +69,8 @@ class Plot:
             self.crossing(seconds)
         for _ in range(rng.choice((0, 1, 2))):
             self.over_the_agent(seconds)
+        if rng.random() < 0.3:
+            self.echo(seconds)
 
     def crossing(self, until: float) -> None:
         """Words arrive just as something that the agent says is first heard."""
@@ -116,6 +118,41 @@ class Plot:
             left -= event.name == "agent.started"
             if left == 0 and event.name == "agent.started" and event.at < until:
                 self.arriving.append(asyncio.create_task(speak()))
+
+        stage.journal.subscribe(follow)
+
+    def echo(self, until: float) -> None:
+        """The phone brings the agent's words back, and the caller may speak into them."""
+        rng, stage, floor = self.rng, self.stage, self.stage.floor
+        left, first, pace = rng.randint(1, 4), rng.uniform(0.2, 0.5), rng.uniform(0.15, 0.5)
+        most, late = rng.randint(3, 20), rng.choice((0.05, 0.3, 0.8))
+        own = [self.word() for _ in range(rng.choice((0, 0, rng.randint(3, 6))))]
+
+        async def come_back() -> None:
+            began = asyncio.get_running_loop().time()
+            await asyncio.sleep(first)
+            stage.away = True
+            await stage.voice(True)
+            said, steps = "", 0
+            while floor.agent_audible and steps < most:
+                said = " ".join(word for at, word in floor.agent_words if at > began)
+                await stage.interim(said)
+                await asyncio.sleep(pace)
+                steps += 1
+            stage.away = False
+            for n in range(1, len(own) + 1):
+                await stage.interim(" ".join([said, *own[:n]]))
+                await asyncio.sleep(pace)
+            await stage.voice(False)
+            await asyncio.sleep(late)
+            self.finals.append(" ".join(own))
+            await stage.final(" ".join([said, *own]))
+
+        def follow(event: Event) -> None:
+            nonlocal left
+            left -= event.name == "agent.started"
+            if left == 0 and event.name == "agent.started" and event.at < until:
+                self.arriving.append(asyncio.create_task(come_back()))
 
         stage.journal.subscribe(follow)
 

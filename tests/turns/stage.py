@@ -44,6 +44,7 @@ from tipring.sections import Turns
 from tipring.speech.player import PhraseDesk
 from tipring.turns.asked import Asked
 from tipring.turns.court import Court
+from tipring.turns.echo import Echo
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
 from tipring.turns.nearness import Nearness
@@ -138,7 +139,9 @@ class Mouth(FrameProcessor):
         while not self._queue.empty():
             self._saying = (asyncio.get_running_loop().time(), self._queue.get_nowait())
             self.heard.append(self._saying)
-            await asyncio.sleep(SENTENCE)
+            for word in (words := self._saying[1].split()):
+                await asyncio.sleep(SENTENCE / len(words))
+                self._floor.agent_words.append((asyncio.get_running_loop().time(), word))
         self._task = self._saying = None
         await self.broadcast_frame(BotStoppedSpeakingFrame)
         self._returns("mark.played")
@@ -199,6 +202,7 @@ class Stage:
         floor, journal, words = self.floor, self.journal, words_for(language)
         self.mouth = Mouth(floor, journal)
         plan = a_plan(detector, self.script)
+        nearness = Nearness(floor=floor)
         ladder = LadderLLMService([("model", self.rung)], system="", commit_within=60)
         gate = ReplyGate(
             ask=NullControl().kill,
@@ -230,13 +234,14 @@ class Stage:
                         turn=self.court,
                         stop=self._stop,
                         resume=self.mouth.resume,
-                        nearness=Nearness(floor=floor),
+                        nearness=nearness,
                     ),
                     stop=[self.court],
                 ),
                 user_turn_stop_timeout=plan.patience + self.rules.hold + 5.0,
                 empty_user_turn=None,
             ),
+            echo=Echo(floor=floor, journal=journal, words=words, nearness=nearness),
         )
         self.worker = PipelineWorker(
             Pipeline(

@@ -6,15 +6,21 @@ from pipecat.audio.vad.vad_controller import VADController
 from pipecat.frames.frames import (
     Frame,
     InputAudioRawFrame,
+    InterimTranscriptionFrame,
     OutputAudioRawFrame,
     StartFrame,
+    TranscriptionFrame,
     UserSpeakingFrame,
 )
+from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import (
     LLMAssistantAggregator,
     LLMUserAggregator,
+    LLMUserAggregatorParams,
 )
 from pipecat.processors.frame_processor import FrameCallback, FrameDirection
+
+from tipring.turns.echo import Echo
 
 
 class Listener(LLMUserAggregator):
@@ -23,9 +29,20 @@ class Listener(LLMUserAggregator):
     The sound goes to the voice detector and to the rules of the turns, which keep nobody waiting,
     in the task that brings it, and ends here: nobody behind needs it. In Pipecat it goes through a
     queue first, and on to the end of the pipeline.
+
+    Args:
+        conversation: As in Pipecat.
+        params: As in Pipecat.
+        echo: Takes the agent's own words out of the caller's.
     """
 
     _started = False
+
+    def __init__(
+        self, conversation: LLMContext, *, params: LLMUserAggregatorParams, echo: Echo
+    ) -> None:
+        super().__init__(conversation, params=params)
+        self._echo = echo
 
     async def queue_frame(
         self,
@@ -44,6 +61,9 @@ class Listener(LLMUserAggregator):
         if isinstance(frame, InputAudioRawFrame):
             await self._hear(frame)
             return
+        if isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame):
+            if not self._echo.leaves(frame):
+                return
         await super().process_frame(frame, direction)
         if isinstance(frame, StartFrame):
             self._started = True

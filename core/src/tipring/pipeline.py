@@ -38,6 +38,7 @@ from tipring.speech.voices import Voices
 from tipring.turns.asked import Asked
 from tipring.turns.court import Court
 from tipring.turns.ears import Ears
+from tipring.turns.echo import Echo
 from tipring.turns.finals import FinalWords
 from tipring.turns.floor import Floor
 from tipring.turns.nearness import Nearness
@@ -240,6 +241,7 @@ def assemble(
             # A turn starts with a word here, so that one without any cannot have interrupted.
             empty_user_turn=None,
         ),
+        echo=Echo(floor=floor, journal=journal, words=words, nearness=nearness),
     )
     transport = PhoneTransport(socket, stream, pulse=listener.pulse)
     worker = PipelineWorker(

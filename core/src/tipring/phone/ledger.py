@@ -246,6 +246,9 @@ class HeardLedger(FrameProcessor):
             self._moved.clear()
             for frame in self._playback.due():
                 frame.pts = self.get_clock().get_time()
+                if isinstance(frame, TTSTextFrame):
+                    now = asyncio.get_running_loop().time()
+                    self._floor.agent_words.append((now, frame.text))
                 await self.push_frame(frame)
 
     # -- marks -----------------------------------------------------------------------------------

@@ -130,7 +130,9 @@ class FalseStop(BaseUserTurnStartStrategy):
         self._until = max(self._until, _now() + self._after / 2)
 
     def _follow(self, event: Event) -> None:
-        """Doubt a stop, when it happens."""
+        """Doubt a stop, when it happens, and when its words were the agent's own."""
+        if event.name == "echo" and self._stopped:
+            self._doubt(self._after / 2)
         if event.name != "interruption" or not self._after:
             return
         self._first = spoken(event.detail["text"])

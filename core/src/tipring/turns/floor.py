@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 # A transcriber's words come this late at the most after the turn that they belong to was committed.
 _LATE = 1.5
+# The agent's words that are kept: half a minute of them.
+_WORDS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class Floor:
         unanswered: What the caller said that no audible answer has followed yet.
         taken_back: Whether an answer was stopped before it was heard, and nothing was said since.
         committed: The caller's last turn, until their voice is heard again.
+        agent_words: The agent's last words, each with when it had been heard, in seconds of the
+            running loop.
     """
 
     agent_audible: bool = False
@@ -64,6 +69,7 @@ class Floor:
     unanswered: str = ""
     taken_back: bool = False
     committed: Committed | None = None
+    agent_words: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=_WORDS))
 
     def is_late(self, now: float) -> bool:
         """Whether words that arrive now belong to the turn that was committed just before.

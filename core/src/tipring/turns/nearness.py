@@ -78,13 +78,24 @@ class Nearness(BaseUserTurnStartStrategy):
         Returns:
             dB; 0 for as near, and where there is nothing to compare. Nearer is below 0.
         """
+        distance = self.distance(last)
+        return distance if distance is not None and distance < _NOTHING else 0.0
+
+    def distance(self, last: float = _KEPT) -> float | None:
+        """The same, as it was measured.
+
+        Args:
+            last: As in :meth:`further`.
+
+        Returns:
+            dB, of silence too; None where there is nothing to compare.
+        """
         if len(self._caller) < _KNOWN or not self._sound:
-            return 0.0
+            return None
         heard = list(self._sound)[-max(1, round(last / _WINDOW)) :]
         loudest = max(self._caller)
         caller = median(level for level in self._caller if level > loudest - _SPREAD)
-        further = caller - _level(heard)
-        return further if further < _NOTHING else 0.0
+        return caller - _level(heard)
 
     def _learn(self, powers: list[float]) -> None:
         self._voice += powers

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from importlib import resources
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 FULL_STOPS = frozenset(".!?…。！？؟।")
 """What ends a sentence, of any script."""
 
@@ -18,7 +18,7 @@ FULL_STOPS = frozenset(".!?…。！？؟।")
 def spoken(text: str) -> tuple[str, ...]:
     """The words of a text, in lower case, without punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    return tuple(_WORD.findall(folded))
+    return tuple(WORD.findall(folded))
 
 
 _BEGUN = 4
