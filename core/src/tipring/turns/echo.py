@@ -65,6 +65,7 @@ class Echo:
         self._began = self._last = float("-inf")
         self._over_agent = False
         self._found = False
+        self._mixed: int | None = None
         self._known = False
 
     def leaves(self, frame: InterimTranscriptionFrame | TranscriptionFrame) -> bool:
@@ -91,7 +92,7 @@ class Echo:
 
     def _begin(self, now: float) -> None:
         """Other words begin: it counts whether the agent was heard while they were said."""
-        self._began, self._found = now, False
+        self._began, self._found, self._mixed = now, False, None
         said = self._floor.agent_words
         self._over_agent = bool(said) and (self._floor.agent_audible or now - said[-1][0] < _BEHIND)
 
@@ -104,12 +105,16 @@ class Echo:
             if at > self._began - _BEFORE
             for _, piece in _pieces(word)
         ]
-        pairs = _aligned([piece for _, piece in heard], [piece for _, piece in said])
+        head = [piece for _, piece in heard[: self._mixed]]  # what follows is the caller's
+        pairs = _aligned(head, [piece for _, piece in said])
         if not pairs or not self._is_echo(pairs, now - said[pairs[-1][1]][0], final=final):
             return "" if self._is_too_little(heard, final=final) else text
         self._found = True
-        at = self._caller_from(heard, [one for one, _ in pairs], final=final)
-        return folded[at:] if at is not None else ""
+        first = self._callers_first(heard, [one for one, _ in pairs], final=final)
+        if first is None:
+            return ""
+        self._mixed = first
+        return folded[heard[first][0] :]
 
     def _is_echo(self, pairs: Sequence[tuple[int, int]], behind: float, *, final: bool) -> bool:
         found = len(pairs)
@@ -134,21 +139,21 @@ class Echo:
         away = self._nearness.distance(_LATELY)
         return self._floor.agent_audible and away is not None and away >= _AWAY
 
-    def _caller_from(
+    def _callers_first(
         self, heard: Sequence[tuple[int, str]], echoes: Sequence[int], *, final: bool
     ) -> int | None:
-        """Where the caller's words begin in the text, if there are any."""
+        """Which of the words is the caller's first, if there is any of theirs."""
         away = self._nearness.distance(_LATELY)
         near = away is not None and away < _AWAY
         strays = [at for at in range(len(heard)) if at not in echoes]
         for at in strays:
-            place, word = heard[at]
+            word = heard[at][1]
             # The newest of a guess may be half a word: "no" of "noon".
             half = at == len(heard) - 1 and len(word) <= _STEM and not (final or near)
             if word in self._words.interrupters and not half:
-                return place
+                return at
         behind = [at for at in strays if at > echoes[-1]]
-        return heard[behind[0]][0] if len(behind) > (0 if near else _ASTRAY) else None
+        return behind[0] if len(behind) > (0 if near else _ASTRAY) else None
 
 
 def _pieces(text: str) -> list[tuple[int, str]]:
