@@ -70,9 +70,11 @@ CALL: tuple[Line, ...] = (
     (8.95, "agent.said", {"text": "Of course, next week is fine."}),
     (9.2, "agent.started", {}),
     (9.3, "agent.said", {"text": "Which day would suit you, and morning or afternoon?"}),
+    (9.9, "echo", {"text": "Of course."}),
     (10.6, "speech.started", {}),
     (10.95, "speech.stopped", {}),
     (11.1, "backchannel", {"text": "mhm"}),
+    (12.1, "aside", {"text": "Put it there."}),
     (13.0, "agent.stopped", {}),
     # 2: an answer that is stopped.
     (13.5, "speech.started", {}),

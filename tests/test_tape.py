@@ -20,8 +20,9 @@ import pytest
 from tipring.journal import Event, Journal
 from tipring.tape import Tape, conversation
 from tipring.tape.conversation import Conversation, as_json
+from tipring.tape.figures import percentile
 from tipring.tape.sound import RATE, Track, envelope, voices
-from tipring.tape.turns import percentile, tell
+from tipring.tape.turns import tell
 
 from tests.a_call import Clock, Line, play, sound, spans
 
@@ -369,6 +370,8 @@ async def test_what_happened_besides_the_turns_is_told(tmp_path: Path) -> None:
     assert call["duration"] == 54.6
     assert call["providers"]["turn"] == "smart, vad"
     assert call["backchannels"] == [{"at": 11.1, "text": "mhm"}]
+    assert call["asides"] == [{"at": 12.1, "text": "Put it there."}]
+    assert call["echoes"] == [{"at": 9.9, "text": "Of course."}]
     assert call["interruptions"] == [
         {"at": 17.301, "text": "actually wednesday", "cleared": 17.304}
     ]

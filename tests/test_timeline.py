@@ -157,7 +157,7 @@ KINDS = {
     "mark": 3,
     "dropped": 1,
     "stopped": 1,
-    "aside": 1,
+    "aside": 3,
     "nudge": 1,
 }
 

@@ -51,6 +51,8 @@ def test_voices_decisions_and_the_line_stand_at_their_times(call: Conversation) 
         ("turn.withdrawn", "x", "turns"),
         ("turn.resumed", "r", "turns"),
         ("backchannel", "b", "turns"),
+        ("aside", "s", "turns"),
+        ("echo", "e", "turns"),
         ("interruption", "!", "turns"),
         ("clear", "c", "phone"),
         ("nudge", "n", "phone"),

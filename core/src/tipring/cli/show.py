@@ -102,6 +102,10 @@ class Show:
                 self._say("", f"(answered after {late:.2f} s)")
             case "backchannel":
                 self._say("caller", f"({event['text']} - the agent goes on)")
+            case "aside":
+                self._say("caller", f"({event['text']} - for somebody else)")
+            case "echo":
+                self._say("", f"(the agent's own words come back: {event['text']})")
             case "interruption":
                 self._say("", "(the caller interrupts)")
             case "detector.failed" | "rung.failed" | "problem":

@@ -245,6 +245,8 @@ class Conversation:
     agent: tuple[Utterance, ...] = ()
     backchannels: tuple[Said, ...] = ()
     openers: tuple[Said, ...] = ()
+    asides: tuple[Said, ...] = ()
+    echoes: tuple[Said, ...] = ()
     interruptions: tuple[Interruption, ...] = ()
     cut_ins: tuple[CutIn, ...] = ()
     nudges: tuple[Nudge, ...] = ()

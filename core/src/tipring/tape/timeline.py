@@ -258,14 +258,23 @@ def _turn(turn: Mapping[str, Any], duration: float) -> Iterator[Item]:
         yield Item(lane="court", kind="point audio", a=audio, b=audio, title=title)
 
 
+_NOT_OBEYED = {
+    "backchannels": "backchannel",
+    "openers": "kept for later",
+    "asides": "for somebody else",
+    "echoes": "the agent's own words, come back",
+}
+"""What is heard of the caller's side and takes no turn; calls of before have not all of them."""
+
+
 def _said(record: Mapping[str, Any], duration: float) -> Iterator[Item]:
     """The caller's words."""
     for turn in record["turns"]:
         until = _or(turn["committed"], duration)
         text = f"{turn['number']} · {turn['text']}" if turn["text"] else str(turn["number"])
         yield Item(lane="said", kind="turn", a=turn["began"], b=until, text=text, title=text)
-    for kind, name in (("backchannels", "backchannel"), ("openers", "kept for later")):
-        for said in record[kind]:
+    for kind, name in _NOT_OBEYED.items():
+        for said in record.get(kind, ()):
             at, title = said["at"], f"{name}: {said['text']}"
             text = f"“{said['text']}”"
             yield Item(lane="said", kind="aside", a=at, b=at, text=text, title=title)

@@ -27,6 +27,8 @@ LEGEND = {
     "C": "committed",
     "b": "backchannel",
     "o": "opener kept",
+    "s": "for somebody else",
+    "e": "echo",
     "!": "barge-in",
     "k": "key",
     "a": "first audio",
@@ -90,6 +92,8 @@ def _decisions(told: Conversation) -> list[tuple[float, str]]:
     points = [(proposal.at, "p") for turn in told.turns for proposal in turn.proposals]
     points += [(said.at, "b") for said in told.backchannels]
     points += [(said.at, "o") for said in told.openers]
+    points += [(said.at, "s") for said in told.asides]
+    points += [(said.at, "e") for said in told.echoes]
     points += [(stop.at, "!") for stop in told.interruptions]
     for turn in told.turns:
         points += [(at, "r") for at in turn.resumed]

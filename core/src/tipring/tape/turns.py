@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from tipring.journal import Event
+from tipring.tape import figures
 from tipring.tape.conversation import (
     CallerTurn,
     Conversation,
-    CutIn,
     Hold,
     Interruption,
     Key,
@@ -25,15 +25,10 @@ from tipring.tape.conversation import (
     Proposal,
     Said,
     Span,
-    Summary,
     Tool,
     Utterance,
     Withdrawal,
 )
-
-STILL_TALKING = 0.5
-"""Seconds by which speech may outlast the commit and still be what the commit was about. Voice
-detectors stop late; beyond this the caller simply went on, and the turn has no end to measure."""
 
 JUST_ENDED = 1.0
 """Seconds between the end of speech and a turn that is begun late, by its words."""
@@ -53,18 +48,6 @@ def tell(events: Iterable[Event]) -> Conversation:
         if handler is not None:
             handler(event.at, event.detail)
     return story.end()
-
-
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile of the values, or None of none.
-
-    Args:
-        values: In any order.
-        share: Between 0 and 1.
-    """
-    if not values:
-        return None
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 class _Story:
@@ -89,6 +72,8 @@ class _Story:
         self.nudging = False
         self.backchannels: list[Said] = []
         self.openers: list[Said] = []
+        self.asides: list[Said] = []
+        self.echoes: list[Said] = []
         self.interruptions: list[Interruption] = []
         self.nudges: list[Nudge] = []
         self.keys: list[Key] = []
@@ -229,6 +214,12 @@ class _Story:
     def on_opener_kept(self, at: float, detail: Mapping[str, Any]) -> None:
         self.openers.append(Said(at=at, text=_text(detail, "text")))
 
+    def on_aside(self, at: float, detail: Mapping[str, Any]) -> None:
+        self.asides.append(Said(at=at, text=_text(detail, "text")))
+
+    def on_echo(self, at: float, detail: Mapping[str, Any]) -> None:
+        self.echoes.append(Said(at=at, text=_text(detail, "text")))
+
     def on_key(self, at: float, detail: Mapping[str, Any]) -> None:
         self.keys.append(Key(at=at, digit=_text(detail, "digit")))
 
@@ -239,7 +230,7 @@ class _Story:
             return
         ended = self.agent[-1].ended
         # The play-out may be stopped a moment before the interruption is noted.
-        if self.speaking or (ended is not None and ended >= at - STILL_TALKING):
+        if self.speaking or (ended is not None and ended >= at - figures.STILL_TALKING):
             self._utterance(interrupted=True)
             answers = self.agent[-1].answers
             if answers is not None:
@@ -342,23 +333,10 @@ class _Story:
     def end(self) -> Conversation:
         duration = self.ended_at if self.ended_at is not None else self.last
         self._let_go(duration)
-        turns = tuple(self._measured(turn) for turn in self.turns)
-        cut_ins = tuple(
-            CutIn(at=utterance.began, turn=turn.number)
-            for turn in turns
-            for utterance in self.agent
-            if turn.began < utterance.began
-            and utterance.began < (turn.committed if turn.committed is not None else duration)
-        )
-        latencies = [turn.latency for turn in turns if turn.latency is not None]
-        decisions = [turn.decision for turn in turns if turn.decision is not None]
-        summary = Summary(
-            turns=sum(turn.committed is not None for turn in turns),
-            answered=sum(turn.first_audio is not None for turn in turns),
-            latency_p50=percentile(latencies, 0.5),
-            latency_p95=percentile(latencies, 0.95),
-            decision_p50=percentile(decisions, 0.5),
-            decision_p95=percentile(decisions, 0.95),
+        turns = tuple(figures.measured(turn, self.speech) for turn in self.turns)
+        cut_ins = figures.cut_ins(turns, self.agent, duration)
+        summary = figures.summary(
+            turns,
             cut_ins=len(cut_ins),
             interruptions=len(self.interruptions),
             backchannels=len(self.backchannels),
@@ -374,6 +352,8 @@ class _Story:
             agent=tuple(self.agent),
             backchannels=tuple(self.backchannels),
             openers=tuple(self.openers),
+            asides=tuple(self.asides),
+            echoes=tuple(self.echoes),
             interruptions=tuple(self.interruptions),
             cut_ins=cut_ins,
             nudges=tuple(self.nudges),
@@ -384,20 +364,6 @@ class _Story:
             problems=tuple(self.problems),
             speech=self.speech,
             words=tuple(self.words),
-        )
-
-    def _measured(self, turn: CallerTurn) -> CallerTurn:
-        """The turn with the end of its speech, and what is counted from there."""
-        until = turn.committed if turn.committed is not None else math.inf
-        spans = [s for s in self.speech if turn.began <= s.from_ < until]
-        ended = spans[-1].until if spans else None
-        if ended is None or ended > until + STILL_TALKING:
-            return turn
-        return replace(
-            turn,
-            ended=ended,
-            decision=None if turn.committed is None else turn.committed - ended,
-            latency=None if turn.first_audio is None else turn.first_audio - ended,
         )
 
 
