@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.turns.caller import Take
+from bench.turns import echo
+from bench.turns.caller import Take, as_heard
 from bench.turns.calls import RATE, Anchor, Call, Event, Samples, Word, load, load_all
 from bench.turns.scores import Marks, mark
 from bench.turns.stats import paired_ratio, percentile, wilson
 from bench.turns.table import ROWS, figure_of, met
-from bench.turns.truth import FINAL, INTERIM, Clip, Voice, key, transcripts
+from bench.turns.truth import FINAL, INTERIM, Clip, Transcript, Truth, Voice, key, transcripts
 
 
 def voice_of(seconds: float, rate: int = RATE) -> Samples:
@@ -129,6 +132,50 @@ def test_no_word_is_told_before_it_was_said_and_the_delays_are_as_stated() -> No
     ]
     ends = (100.3 + INTERIM, 100.7 + INTERIM, 100.7 + FINAL)
     assert [one.at for one in told] == pytest.approx([*ends, *(end + 2.0 for end in ends)])
+
+
+@pytest.mark.parametrize("said", [0.2, 1.5, 3.4])
+def test_the_words_that_the_agent_is_about_to_say_are_known_from_its_sound(
+    tmp_path: Path, said: float
+) -> None:
+    random = np.random.default_rng(2)
+    lines = ("We are open.", "On Sundays we are not.")
+    for line in lines:
+        np.save(tmp_path / f"{key(line)}.npy", random.normal(0, 4000, 2 * RATE).astype(np.int16))
+    voice = Voice(tmp_path)
+    whole = np.concatenate([quiet(1.0), voice.say(" ".join(lines))])
+    heard = as_heard(whole[: round((1.0 + said) * RATE)])
+    words = list(echo.coming(" ".join(lines), heard, voice))
+    assert [word.text for word in words] == " ".join(lines).split()[-len(words) :]
+    assert words[0].begin == pytest.approx(0.0, abs=0.7)
+    assert words[-1].end == pytest.approx(4.0 - said, abs=0.05)
+    assert list(echo.coming("Something else is said.", heard, voice)) == []
+    assert list(echo.coming(" ".join(lines), quiet(1.0), voice)) == []
+
+
+async def test_what_comes_back_is_told_like_anybodys_words() -> None:
+    truth = Truth(a_call())
+    told: list[Transcript] = []
+
+    async def listen() -> None:
+        async for one in truth.transcripts():
+            told.append(one)
+            if one.final:
+                return
+
+    listening = asyncio.create_task(listen())
+    began = time.monotonic()
+    for number, word in enumerate(("We", "are", "open.")):
+        await truth.came_back(word, began + 0.1 * number)
+    async with asyncio.timeout(30):
+        await listening
+    assert [(one.text, one.final) for one in told] == [
+        ("We", False),
+        ("We are", False),
+        ("We are open", False),
+        ("We are open.", True),
+    ]
+    assert told[-1].at == pytest.approx(began + 0.2 + FINAL)
 
 
 # -------------------------------------------------------------------------------- the figures

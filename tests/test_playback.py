@@ -164,6 +164,27 @@ TEXT = "Your room will cost five bob."
 
 
 @pytest.mark.parametrize("how", ["phrase", "stamped", "unstamped"])
+def test_the_floor_knows_the_word_that_is_being_said_and_those_before(how: str) -> None:
+    async def main() -> None:
+        async with phone() as call:
+            began = asyncio.get_running_loop().time()
+            await say(call, how)
+            await asyncio.sleep(1.2)
+            floor = call.floor
+            assert [word.strip() for _, word in floor.agent_words] == ["Your", "room"]
+            assert floor.agent_next == ("will",)
+            await asyncio.sleep(0.5)
+            assert floor.agent_next == ("cost",)
+            assert floor.agent_words[-1][0] - began == pytest.approx(1.5, abs=0.15)
+            await call.send(InterruptionFrame())
+            await asyncio.sleep(1)
+            assert [word.strip() for _, word in floor.agent_words] == ["Your", "room", "will"]
+            assert not floor.agent_next
+
+    run_fast(main())
+
+
+@pytest.mark.parametrize("how", ["phrase", "stamped", "unstamped"])
 def test_an_answer_that_was_stopped_is_remembered_to_the_word(how: str) -> None:
     async def main() -> None:
         async with phone() as call:

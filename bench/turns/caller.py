@@ -15,17 +15,15 @@ from tipring.testing.clip import Clip as Sound
 from tipring.testing.ear import Ear, Track
 from tipring.testing.phone import CallOver, Phone
 
-from bench.turns.calls import FLOOR, RATE, Anchor, Call, Samples
-from bench.turns.truth import Clip
+from bench.turns import echo
+from bench.turns.calls import FLOOR, RATE, Anchor, Call, Event, Samples
+from bench.turns.truth import Clip, Voice
 
 GIVE_UP = 7.0
 """Seconds for which an answer is waited for."""
 
 QUIET = 0.6
 """Seconds of silence by which the agent is taken to be done."""
-
-ECHO_AFTER = 0.12
-"""Seconds until the agent's own voice comes back."""
 
 
 class Room(Track):
@@ -45,7 +43,7 @@ class Room(Track):
         sound = own.astype(np.float64)
         if self._behind is not None:
             sound += np.take(self._behind, np.arange(begin, end), mode="wrap")
-        back = round(ECHO_AFTER * RATE)
+        back = round(echo.AFTER * RATE)
         if self._gain is not None and begin >= back:
             sound += self._gain * self._ear.track.read(begin - back, end - back)
         return np.clip(np.round(sound), -32768, 32767).astype(np.int16)
@@ -98,12 +96,14 @@ class Caller:
         call: What.
         system: To whom.
         tell: Tells the system's stubs what is on the line.
+        voice: How the agent sounds.
     """
 
-    def __init__(self, call: Call, system: str, tell: Tell) -> None:
+    def __init__(self, call: Call, system: str, tell: Tell, voice: Voice) -> None:
         self.take = Take(call=call, system=system)
         self._call = call
         self._tell = tell
+        self._voice = voice
         self._phone: Phone | None = None
         self._asked_at: list[tuple[float, int]] = []
         self._floor_end = 0.0  # when the caller was last done, on the phone's clock
@@ -178,6 +178,8 @@ class Caller:
             }
         )
         for event in call.events:
+            if event.type == "echo" and clip.holds(event.begin):
+                await self._comes_back(phone, event, clip)
             if event.type == "dtmf" and clip.holds(event.begin):
                 for place, digit in enumerate(event.text):
                     await phone.until(clip.when(event.begin) + 0.25 * place)
@@ -189,6 +191,23 @@ class Caller:
             last = floor[-1]
             self._floor_end = clip.when(last.end) if clip.holds(last.end) else said.end
         self._overlaid = not floor
+
+    async def _comes_back(self, phone: Phone, event: Event, clip: Clip) -> None:
+        """Tell what a transcriber reads of the echo, until the event or the agent ends."""
+        began = clip.when(event.begin)
+        await phone.until(began)
+        track, now = phone._ear.track, round(began * RATE)
+        turns = len([e for e in self._call.floor if e.begin < event.begin])
+        heard = track.read(max(0, now - RATE), now)
+        for word in echo.coming(self._call.reply(turns), heard, self._voice):
+            end = began + word.end
+            if end > clip.when(event.end):
+                return
+            await phone.until(end)
+            if echo.silent(track.read(round((end - 0.15) * RATE), round(end * RATE))):
+                return
+            at = phone.began + end + echo.AFTER
+            self._tell({"sid": phone.call_sid, "back": word.text, "at": at})
 
     async def _moment(self, phone: Phone, anchor: Anchor) -> float | None:
         """When an anchor's clip is due; None when what it waits for never comes about."""

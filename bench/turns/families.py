@@ -440,7 +440,7 @@ def echo(draft: Draft, number: int) -> None:
     """The agent hears itself, 20 dB down."""
     draft.echo_db = -20.0
     draft.clip([draft.request()], reply=LONG)
-    draft.clip([4.0], type="echo", after="agent_start+1000")
+    draft.clip([5.0], type="echo", after="agent_start+200")
     draft.clip([draft.request()])
 
 

@@ -26,8 +26,8 @@ MEDIAN, P95 = 0.28, 1.5
 WRONG = 0.10
 """The share of the pauses of half a second or more that are taken for an end."""
 
-MURMUR = 0.5
-"""Seconds from the end of a murmur to its EndOfTurn."""
+MURMUR = ECHO = 0.5
+"""Seconds from the end of a murmur, or of the agent's own words, to its EndOfTurn."""
 
 
 class FluxOfTheTruth(FluxEmulator):
@@ -61,9 +61,10 @@ class _Ears(_FluxSession):
         assert connection.request is not None
         sid = connection.request.path.lstrip("/").partition("/")[0]
         self.truth = emulator.desk.truth(sid)
-        self.seen = 0
+        self.seen = self.back = 0
         self.coming: list[tuple[float, str]] = []
         self.ends: list[tuple[float, float]] = []
+        self.echo_ends = (0.0, 0.0)
 
     def _plan(self, clip: Clip) -> None:
         call = self.truth.call
@@ -95,6 +96,13 @@ class _Ears(_FluxSession):
         while self.seen < len(self.truth.clips):
             self._plan(self.truth.clips[self.seen])
             self.seen += 1
+        for at, word in self.truth.back[self.back :]:
+            self.back += 1
+            self.coming = sorted([*self.coming, (at, word)])
+            # Each word puts off the end that the one before it announced.
+            others = [end for end in self.ends if end != self.echo_ends]
+            self.echo_ends = (at + ECHO, at)
+            self.ends = sorted([*others, self.echo_ends])
         self._hear(now - INTERIM)
         if self.ends and self.ends[0][0] <= now:
             self._hear(self.ends.pop(0)[1] + 0.02)

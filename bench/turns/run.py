@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.turns.caller import Caller, Take
 from bench.turns.calls import Call
+from bench.turns.truth import Voice
 
 READY_WITHIN = 180.0
 
@@ -43,11 +44,13 @@ class System:
 
     Attributes:
         name: As in SYSTEMS.
+        voice: How the agent sounds.
         url: Where it answers.
         lags: The worst lag of its loop in each second, in seconds.
     """
 
     name: str
+    voice: Voice
     url: str = ""
     lags: list[float] = field(default_factory=list)
     callers: dict[str, Caller] = field(default_factory=dict)
@@ -111,11 +114,11 @@ class System:
     async def warm_up(self, call: Call) -> None:
         """Hold the begin of a call, so that what is loaded at a first call is not measured."""
         short = dataclasses.replace(call, anchors=call.anchors[:1])
-        await Caller(short, self.name, self.tell).play(self.url)
+        await Caller(short, self.name, self.tell, self.voice).play(self.url)
 
     async def hold(self, call: Call) -> Take:
         """Hold one call with it."""
-        caller = Caller(call, self.name, self.tell)
+        caller = Caller(call, self.name, self.tell, self.voice)
         self.callers[call.id] = caller
         return await caller.play(self.url)
 
@@ -181,8 +184,9 @@ async def hold_all(
     up: dict[str, System] = {}
     await asyncio.to_thread(logs.mkdir, parents=True, exist_ok=True)
     try:
+        voice = Voice(folder / "voice")
         for name in systems:
-            system = System(name)
+            system = System(name, voice)
             up[name] = system
             try:
                 await system.start(folder, track, logs)

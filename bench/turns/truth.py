@@ -80,6 +80,8 @@ class Truth:
     clips: list[Clip] = field(default_factory=list)
     queue: asyncio.Queue[Clip] = field(default_factory=asyncio.Queue)
     listeners: list[asyncio.Queue[Clip]] = field(default_factory=list)
+    back: list[tuple[float, str]] = field(default_factory=list)
+    returned: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def told(self, clip: Clip) -> None:
         """A clip is on the line."""
@@ -116,12 +118,49 @@ class Truth:
         finally:
             self.listeners.remove(queue)
 
+    async def came_back(self, word: str, at: float) -> None:
+        """A word of the agent's has come back, and ended at that moment."""
+        async with self.returned:
+            self.back.append((at, word))
+            self.returned.notify_all()
+
     async def transcripts(self) -> AsyncIterator[Transcript]:
         """What the oracle transcriber tells, each when it is due."""
+        told: asyncio.Queue[Transcript] = asyncio.Queue()
+        ears = [asyncio.create_task(hear(told)) for hear in (self._hear_caller, self._hear_echo)]
+        try:
+            while True:
+                yield await told.get()
+        finally:
+            for ear in ears:
+                ear.cancel()
+
+    async def _hear_caller(self, told: asyncio.Queue[Transcript]) -> None:
         async for clip in self.clips_told():
             for one in transcripts(self.call, clip):
                 await asyncio.sleep(max(0.0, one.at - time.monotonic()))
-                yield one
+                told.put_nowait(one)
+
+    async def _hear_echo(self, told: asyncio.Queue[Transcript]) -> None:
+        words: list[str] = []
+        last, seen = 0.0, 0
+        while True:
+            try:
+                over = max(0.0, last + FINAL - time.monotonic()) if words else None
+                async with asyncio.timeout(over), self.returned:
+                    while seen == len(self.back):
+                        await self.returned.wait()
+            except TimeoutError:
+                text = " ".join(words)
+                words.clear()
+                told.put_nowait(Transcript(at=last + FINAL, text=text, final=True, end=last))
+                continue
+            last, word = self.back[seen]
+            seen += 1
+            words.append(word)
+            await asyncio.sleep(max(0.0, last + INTERIM - time.monotonic()))
+            text = " ".join(words).rstrip(".,?!")
+            told.put_nowait(Transcript(at=last + INTERIM, text=text, final=False))
 
 
 def segments(call: Call, clip: Clip) -> list[list[Word]]:
@@ -205,7 +244,9 @@ class Desk:
         while line := await reader.readline():
             told = json.loads(line)
             truth = self._live.get(told["sid"])
-            if truth is not None:
+            if truth is not None and "back" in told:
+                await truth.came_back(told["back"], told["at"])
+            elif truth is not None:
                 truth.told(Clip(begin=told["begin"], end=told["end"], at=told["at"]))
 
 

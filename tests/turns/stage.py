@@ -140,9 +140,11 @@ class Mouth(FrameProcessor):
             self._saying = (asyncio.get_running_loop().time(), self._queue.get_nowait())
             self.heard.append(self._saying)
             for word in (words := self._saying[1].split()):
+                self._floor.agent_next = (word,)
                 await asyncio.sleep(SENTENCE / len(words))
                 self._floor.agent_words.append((asyncio.get_running_loop().time(), word))
         self._task = self._saying = None
+        self._floor.agent_next = ()
         await self.broadcast_frame(BotStoppedSpeakingFrame)
         self._returns("mark.played")
 
@@ -166,6 +168,7 @@ class Mouth(FrameProcessor):
             left.insert(0, "… " + " ".join(words[said:]))
             self._saying = None
         self._unsaid = left
+        self._floor.agent_next = ()
         task, self._task = self._task, None
         if task:
             await self.cancel_task(task)

@@ -202,6 +202,21 @@ def test_where_an_echo_was_heard_one_far_word_is_one_too() -> None:
     played(call())
 
 
+def test_where_an_echo_was_heard_one_word_over_the_agent_is_waited_on_from_any_distance() -> None:
+    async def call() -> None:
+        line = Call()
+        await line.caller()
+        await line.agent("You can find us")
+        await line.sound(-20.0)
+        for text in ("You can", "You can find us"):
+            assert line.hears(text) == ""
+        assert line.hears("You can find us.", final=True) == ""
+        await line.agent("right behind the station. Next")
+        assert line.hears("Next") == ""
+
+    played(call())
+
+
 def test_where_an_echo_was_heard_a_far_voice_that_begins_is_waited_for() -> None:
     async def call() -> None:
         line = Call()
@@ -216,6 +231,18 @@ def test_where_an_echo_was_heard_a_far_voice_that_begins_is_waited_for() -> None
         assert line.hears("What did you say") == "What did you say"
         await line.sound(-20.0)
         assert line.hears("What") == "What"
+
+    played(call())
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_two_words_from_near_by_over_the_agent_are_waited_on_if_more_may_come(final: bool) -> None:
+    async def call() -> None:
+        line = Call()
+        await line.caller()
+        await line.agent("We are open from")
+        await line.sound(-20.0)
+        assert line.hears("open from", final=final) == ("open from" if final else "")
 
     played(call())
 

@@ -40,6 +40,8 @@ from tipring.turns.floor import Floor
 
 # Seconds for the last words to be heard: longer than any goodbye.
 _FAREWELL = 30.0
+# Bytes of PCM16 whose words may be heard sooner than a voice says, which is half a second off.
+_NEXT = round(0.5 * mulaw.RATE) * 2
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।")
 
 
@@ -166,6 +168,7 @@ class HeardLedger(FrameProcessor):
         self._take_back_marks()
         self._settle()
         self._sentences.clear()
+        self._floor.agent_next = ()
         self._last_pts = 0
         # The first stop counts: one that follows it at once finds nothing to stop.
         unsaid, unvoiced = self._playback.cut(), self.script.cut()
@@ -250,6 +253,7 @@ class HeardLedger(FrameProcessor):
                     now = asyncio.get_running_loop().time()
                     self._floor.agent_words.append((now, frame.text))
                 await self.push_frame(frame)
+            self._floor.agent_next = self._playback.ahead(_NEXT)
 
     # -- marks -----------------------------------------------------------------------------------
 

@@ -151,6 +151,17 @@ class Playback:
                 return
             self._utterances.popleft()
 
+    def ahead(self, size: int) -> tuple[str, ...]:
+        """Give the words that will have been heard in so many bytes of PCM16 from now on."""
+        words: list[str] = []
+        for utterance in self._utterances:
+            until = utterance.played + size
+            words += [held.word for held in utterance.held if held.word and held.end <= until]
+            size = until - len(utterance.audio)
+            if size <= 0:
+                break
+        return tuple(words)
+
     def cut(self) -> list[Rest]:
         """Stop: give what has not been heard, and forget it."""
         rests = []

@@ -94,14 +94,16 @@ class Echo:
         """Other words begin: it counts whether the agent was heard while they were said."""
         self._began, self._found, self._mixed = now, False, None
         said = self._floor.agent_words
-        self._over_agent = bool(said) and (self._floor.agent_audible or now - said[-1][0] < _BEHIND)
+        spoke = bool(said) and now - said[-1][0] < _BEHIND
+        self._over_agent = self._floor.agent_audible or spoke
 
     def _without(self, text: str, now: float, *, final: bool) -> str:
         folded = unicodedata.normalize("NFKC", text)
         heard = _pieces(folded)
+        words = [*self._floor.agent_words, *((now, word) for word in self._floor.agent_next)]
         said = [
             (at, piece)
-            for at, word in self._floor.agent_words
+            for at, word in words
             if at > self._began - _BEFORE
             for _, piece in _pieces(word)
         ]
@@ -120,17 +122,23 @@ class Echo:
         found = len(pairs)
         if found < _SHARE * (pairs[-1][0] + 1):
             return False
-        if self._found and (found >= _LIKELY or not final):
-            return True  # the begin of it was, and only the last guess at it is late
         away = self._nearness.distance(_LATELY)
-        if behind > (_BEHIND if away is None or away >= _AWAY else _AT_ONCE):
-            return False
-        if found >= _SURE:
+        soon = behind <= (_BEHIND if away is None or away >= _AWAY else _AT_ONCE)
+        # Where the begin of it was one, only the last guess at it is late.
+        if found >= _SURE and (soon or self._found):
             self._known = True
             return True
-        if self._floor.turn_open or (away is None and not self._floor.agent_audible):
+        if self._found and (found >= _LIKELY or not final):
+            return True
+        if not soon:
+            return False
+        if self._floor.turn_open:
             return False  # few words, in the caller's turn
-        return (away is None or away >= _AWAY) and (found >= _LIKELY or self._known)
+        far = away is not None and away >= _AWAY
+        if not self._floor.agent_audible:
+            return far and (found >= _LIKELY or self._known)
+        # Over the agent it costs little to wait for the next word, which tells.
+        return self._known or (found >= _LIKELY and (far or away is None or not final))
 
     def _is_too_little(self, heard: Sequence[tuple[int, str]], *, final: bool) -> bool:
         """Whether it is the begin of something from afar, where an echo has been heard before."""

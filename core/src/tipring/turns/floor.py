@@ -51,6 +51,7 @@ class Floor:
         committed: The caller's last turn, until their voice is heard again.
         agent_words: The agent's last words, each with when it had been heard, in seconds of the
             running loop.
+        agent_next: Those that follow in this moment.
     """
 
     agent_audible: bool = False
@@ -70,6 +71,7 @@ class Floor:
     taken_back: bool = False
     committed: Committed | None = None
     agent_words: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=_WORDS))
+    agent_next: tuple[str, ...] = ()
 
     def is_late(self, now: float) -> bool:
         """Whether words that arrive now belong to the turn that was committed just before.
