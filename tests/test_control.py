@@ -23,6 +23,7 @@ from tipring.testing.hosted import HostedHost, hosted
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.emulated_host import KEYRING, TONES, Providers, emulated
+from tests.emulators.gateway_streams import Reply
 
 # One host for the module: each test gives it a call of its own.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
@@ -239,6 +240,19 @@ async def test_a_host_takes_no_more_calls_than_it_may(world: World) -> None:
     await world.given(ttl=0.1)  # they are over
 
 
+async def test_a_call_whose_end_was_told_makes_room(world: World) -> None:
+    calls = [await world.given() for _ in range(CALLS)]
+    async with httpx.AsyncClient(headers=BEARER) as client, contextlib.AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(line(world, call)) for call in calls]
+        async with control(world, calls[0]) as owner:
+            await owner.until("agent.started")
+            assert (await client.post(f"{world.host.url}/init", json=new_call())).status_code == 409
+            await lines[0].ws.send(json.dumps({"event": "stop", "streamSid": lines[0].stream}))
+            await owner.until("call.ended")
+            told = new_call(ttl=0.1)
+            assert (await client.post(f"{world.host.url}/init", json=told)).status_code == 200
+
+
 async def test_a_call_whose_stream_never_came_makes_room(world: World) -> None:
     for _ in range(CALLS + 1):
         await world.given(ttl=0.1)
@@ -284,14 +298,16 @@ async def test_a_second_stream_takes_over_from_the_first(world: World) -> None:
 async def test_what_was_said_while_the_stream_was_gone_is_heard_when_it_is_back(
     world: World,
 ) -> None:
-    call = await world.given()
+    call, lost = await world.given(), asyncio.Event()
+    world.providers.model.replies.append(Reply(held=lost))
     async with control(world, call) as owner:
         async with line(world, call) as first:
             await owner.until("agent.stopped")
             await first.say("table")
-            await owner.until("llm.first_token")
+            await owner.until("turn.committed")
             first.ws.transport.abort()
             await owner.until("stream.lost")
+            lost.set()
         await owner.until("agent.stopped")
         async with line(world, call, "MZ2") as second:
             await second.until(lambda: "mark" in second.heard)

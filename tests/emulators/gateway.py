@@ -209,6 +209,8 @@ class GatewayEmulator:
         await response.prepare(request)
         if reply.first_token_after:
             await asyncio.sleep(reply.first_token_after)
+        if reply.held is not None:
+            await reply.held.wait()
         sent = 0
         for piece in self._pieces(reply, exchange):
             if fault is not None and fault.after == sent and piece.tokens:

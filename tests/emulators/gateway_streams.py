@@ -6,6 +6,7 @@ models of the SDKs.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,7 @@ class Reply:
         headers: More response headers.
         headers_after: Seconds before the headers.
         first_token_after: Seconds from the headers to the first token.
+        held: What the first token waits for.
         fault: What goes wrong.
         indexless: Chunks of tool calls come without an index, as is reported of Workers AI.
         null_chunk: The last chunk of a tool call holds nulls, as Workers AI's does.
@@ -67,6 +69,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     headers_after: float = 0.0
     first_token_after: float = 0.0
+    held: asyncio.Event | None = None
     fault: Fault | None = None
     indexless: bool = False
     null_chunk: bool = False

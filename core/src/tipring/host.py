@@ -97,10 +97,11 @@ class Host:
 
     @property
     def full(self) -> bool:
-        """Whether one more call would be one too many."""
+        """Whether one more call would be one too many. One whose end was told is none any more."""
+        live = sum(not call.ended for call in self.calls.values())
         waiting = sum(1 for _, until in self._tickets.values() if until > time.monotonic())
         waiting += sum(owner.waiting for owner in self.owners.values())
-        return len(self.calls) + waiting >= self.config.limits.max_calls
+        return live + waiting >= self.config.limits.max_calls
 
     @property
     def problems(self) -> tuple[Problem, ...]:
