@@ -1,11 +1,18 @@
-"""What the event loops of the tests share: a clock that jumps to the next timer."""
+"""What the event loops of the tests share: a clock that jumps to the next timer.
+
+While an executor is at work it stands still.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Mapping
-from typing import Any
+from asyncio import Future
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class JumpingSelector(selectors.BaseSelector):
@@ -53,3 +60,22 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.jumping.now
+
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
+        job = super().run_in_executor(executor, func, *args)
+        self.jumping.working += 1
+        job.add_done_callback(self._finished)
+        return job
+
+    def _finished(self, job: Future[Any]) -> None:
+        self.jumping.working -= 1
+
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - asyncio's own signature
+    ) -> None:
+        self.jumping.working += 1  # it waits for threads
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self.jumping.working -= 1

@@ -10,16 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import Future
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, TypeVarTuple
 
 from tests.jumping_loop import JumpingLoop
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 _LAUNCH = """
 import runpy, sys
@@ -35,25 +30,6 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 class PatientLoop(JumpingLoop):
     """A loop whose clock jumps when nobody computes."""
-
-    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> Future[T]:
-        job = super().run_in_executor(executor, func, *args)
-        self.jumping.working += 1
-        job.add_done_callback(self._finished)
-        return job
-
-    def _finished(self, job: Future[Any]) -> None:
-        self.jumping.working -= 1
-
-    async def shutdown_default_executor(
-        self,
-        timeout: float | None = None,  # noqa: ASYNC109 - asyncio's own signature
-    ) -> None:
-        self.jumping.working += 1  # it waits for threads
-        try:
-            await super().shutdown_default_executor()
-        finally:
-            self.jumping.working -= 1
 
 
 class PatientPolicy(asyncio.DefaultEventLoopPolicy):

@@ -42,6 +42,8 @@ from tipring_tts_elevenlabs import ElevenLabsSettings, build, online, register_t
 from tests.emulators.elevenlabs import CHUNK, KEY, VOICE, Answer, ElevenLabs, Speech, seconds, tone
 from tests.emulators.socket import Fault, Refusal
 
+pytestmark = pytest.mark.loopback
+
 CALL = Call(id="test")
 RATE = CALL.audio_out_rate
 

@@ -34,6 +34,8 @@ from tests.emulators.flux import FluxEmulator, FluxScenario
 from tests.emulators.hearing import Script, Tones, silence
 from tests.emulators.socket import Fault
 
+pytestmark = pytest.mark.loopback
+
 CALLER = Tones(["a", "table", "for", "four"])
 V1 = {
     "model": "nova-3",

@@ -36,6 +36,8 @@ from tests.gateway_rungs import (
 )
 from tests.scripted_rungs import line
 
+pytestmark = pytest.mark.loopback
+
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[GatewayEmulator]:

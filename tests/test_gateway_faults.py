@@ -25,6 +25,8 @@ from tests.gateway_rungs import (
 )
 from tests.scripted_rungs import Line, line
 
+pytestmark = pytest.mark.loopback
+
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[GatewayEmulator]:
@@ -122,7 +124,7 @@ async def test_closing_the_stream_closes_the_request(
     stream: Any = rung(gateway, provider, read_within=60).stream(a_context(), system="")
     assert await anext(stream) == TextDelta(text="Hello")
     await stream.aclose()
-    await gateway.until(lambda t: t[0].outcome == "dropped", 5)
+    await gateway.until(lambda t: t[0].outcome == "dropped")
 
 
 async def turn(phone: Line) -> list[str]:

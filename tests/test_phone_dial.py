@@ -14,6 +14,8 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 
 from tests.emulators.agent import Agent, answering, tone
 
+pytestmark = pytest.mark.loopback
+
 TOKEN = "12345"
 
 
@@ -71,7 +73,7 @@ async def test_a_call_is_a_signed_webhook_and_then_a_signed_stream() -> None:
             parameters={"FromCity": "Bonn"},
         )
         async with await dialled as phone:
-            await phone.when(lambda: phone.frames_sent > 3, within=5)
+            await phone.when(lambda: phone.frames_sent > 3, within=30)
         ((path, headers, form),) = served.requests
         assert path == "/voice"
         assert form["From"] == form["Caller"] == "+15005550009"
@@ -118,7 +120,7 @@ async def test_what_twilio_says_before_and_after_the_stream_is_kept() -> None:
 
     async with answering(behaviour) as (media, _), host(lambda _: twiml(media)) as served:
         async with await Phone.dial(served.url) as phone:
-            ending = await phone.closed(within=5)
+            ending = await phone.closed(within=30)
         assert (ending.by, ending.why) == ("agent", "closed")
         assert phone.said_by_twiml == ["One moment.", "We will call back."]
 

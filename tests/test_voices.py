@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
 from pipecat.frames.frames import (
     EndFrame,
     Frame,
@@ -299,6 +300,7 @@ def test_an_interruption_leaves_nothing_to_be_taken_over() -> None:
     run_fast(main())
 
 
+@pytest.mark.loopback
 async def test_hibari_finishes_the_sentence_in_which_elevenlabs_refused_for_good() -> None:
     call = Call(id="call")
     quota = Speech(error="quota_exceeded", error_after=1)
