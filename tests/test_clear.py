@@ -63,15 +63,15 @@ async def test_the_phone_is_told_before_the_interruption_has_walked_the_line(
         hosted(config=providers.config, environ=KEYRING, on_event=told) as host,
         await Phone.dial(host.url, auth_token=host.auth_token) as phone,
     ):
-        await phone.agent_speaks(within=20)
-        await phone.agent_silent(within=20)
+        await phone.agent_speaks(within=30)
+        await phone.agent_silent(within=30)
         phone.say(clip("table"))
-        answered = await phone.agent_speaks(within=20)
+        answered = await phone.agent_speaks(within=30)
         await phone.until(answered + 1.0)
         phone.say(clip("window", "tonight", "bill"))
-        await phone.when(lambda: bool(clears(phone)), within=20)
-        again = await phone.agent_speaks(within=20)
-        await phone.agent_silent(within=20)
+        await phone.when(lambda: bool(clears(phone)), within=30)
+        again = await phone.agent_speaks(within=30)
+        await phone.agent_silent(within=30)
         await phone.hang_up()
         await told.until(phone.call_sid, "call.ended")
 
@@ -195,7 +195,7 @@ async def spoken() -> AsyncIterator[tuple[Spoken, Phone]]:
 async def test_what_is_still_on_its_way_when_the_phone_is_told_is_not_heard() -> None:
     async with spoken() as (line, phone):
         await line.player.speak("One two. Three four five six.")
-        began = await phone.agent_speaks(within=20)
+        began = await phone.agent_speaks(within=30)
         await phone.until(began + 1.7)
         assert await line.stop()
         await line.worker.queue_frame(InterruptionFrame())
@@ -204,14 +204,14 @@ async def test_what_is_still_on_its_way_when_the_phone_is_told_is_not_heard() ->
         await phone.until(began + 2.7)
         [cleared] = clears(phone)
         line.late.free.set()
-        await phone.when(lambda: bool(line.noted("agent.cut")), within=20)
+        await phone.when(lambda: bool(line.noted("agent.cut")), within=30)
         assert line.noted("mark.played") == ["u1"]
 
         # The word in which it was stopped is heard again, and every one behind it.
         left = await line.ledger.resume()
-        again = await phone.agent_speaks(within=20)
-        await phone.agent_silent(within=20)
-        await phone.when(lambda: len(line.noted("mark.played")) > 1, within=20)
+        again = await phone.agent_speaks(within=30)
+        await phone.agent_silent(within=30)
+        await phone.when(lambda: len(line.noted("mark.played")) > 1, within=30)
 
     assert left == ""
     assert clears(phone) == [cleared] and len(line.noted("clear")) == 1
@@ -227,10 +227,10 @@ async def test_what_the_caller_is_to_hear_out_is_not_stopped_by_their_word() -> 
         notice = TTSSpeakFrame("One two three four.")
         notice.interruptible = False
         await line.worker.queue_frame(notice)
-        began = await phone.agent_speaks(within=20)
+        began = await phone.agent_speaks(within=30)
         await phone.until(began + 0.6)
         assert not await line.stop()
-        await phone.agent_silent(within=20)
+        await phone.agent_silent(within=30)
 
     [heard] = phone.utterances
     assert heard.end is not None

@@ -83,12 +83,12 @@ async def test_what_is_sent_on_another_thread_is_waited_for() -> None:
     box.enter(wake)
 
     def reader() -> None:
-        began.wait(10)
+        began.wait(30)
         box.passed_on(1)
 
     thread = threading.Thread(target=reader)
     thread.start()
-    waiting = asyncio.create_task(box.sent(within=10))
+    waiting = asyncio.create_task(box.sent(within=30))
     await asyncio.sleep(0)
     assert not waiting.done()
     began.set()
@@ -127,7 +127,7 @@ async def test_the_switch_is_asked_for_before_anybody_waits_and_once_for_a_reply
     async with httpx.AsyncClient() as client:
         poll = KillPoll(client, f"http://127.0.0.1:{runner.addresses[0][1]}/kill", call="CA1")
         poll.begin()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asked.wait()
         poll.begin()
         assert (await poll.answer(), count) == ("warm", 1)

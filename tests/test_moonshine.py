@@ -124,7 +124,7 @@ class Listening:
 
     async def finish(self) -> None:
         await self.worker.queue_frames([EndFrame()])
-        await asyncio.wait_for(self.running, 20)
+        await asyncio.wait_for(self.running, 30)
 
     def of(self, kind: type[Frame]) -> list[Seen]:
         return [seen for seen in self.between.seen if type(seen.frame) is kind]
@@ -164,7 +164,7 @@ async def listening(settings: MoonshineSettings | None = None) -> AsyncIterator[
         await running
 
 
-async def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -328,7 +328,7 @@ def test_what_is_waited_for_goes_first() -> None:
                 done.set()
 
         future.add_done_callback(note)
-    assert done.wait(20)
+    assert done.wait(60)
     assert [one for one in order if one != "running"] == ["final", "pause", "first", "more"]
 
 
@@ -338,7 +338,7 @@ def test_a_decoder_is_busy_until_nobody_waits_for_it() -> None:
     jobs = [decoder.submit(audio, RATE, urgency=INTERIM) for _ in range(3)]
     assert decoder.busy
     for job in jobs:
-        job.result(20)
+        job.result(60)
     # What a call of another test had asked for was asked for before.
     assert not decoder.busy
 

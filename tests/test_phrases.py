@@ -454,7 +454,7 @@ class Ear(FrameProcessor):
         self._changed.set()
         await self.push_frame(frame, direction)
 
-    async def until(self, found: Callable[[], T], within: float = 15.0) -> T:
+    async def until(self, found: Callable[[], T], within: float = 30.0) -> T:
         async with asyncio.timeout(within):
             while not (result := found()):
                 self._changed.clear()

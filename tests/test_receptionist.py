@@ -457,9 +457,9 @@ async def test_it_is_a_rung_of_the_ladder_like_any_other() -> None:
     running = asyncio.create_task(runner.run())
     said = {"role": "user", "content": "How much is a cleaning?"}
     await worker.queue_frames([LLMContextFrame(LLMContext([GREETING, said]))])  # type: ignore[list-item]
-    await asyncio.wait_for(texts.over.wait(), 10)
+    await asyncio.wait_for(texts.over.wait(), 30)
     await worker.queue_frames([EndFrame()])
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 30)
     words = " ".join(" ".join(texts.texts).split())
     assert words == "A cleaning is 95 dollars. Is there anything else I can help you with?"
 

@@ -130,7 +130,7 @@ class GatewayEmulator:
         return f"{self.url}/plain/v1"
 
     async def until(
-        self, condition: Callable[[list[Exchange]], bool], seconds: float = 10.0
+        self, condition: Callable[[list[Exchange]], bool], seconds: float = 30.0
     ) -> None:
         """Wait until something stands in the transcript."""
         async with asyncio.timeout(seconds), self._changed:
