@@ -1,4 +1,4 @@
-"""What a host renders before it says that it is ready, and what after."""
+"""What a host renders before it says that it is ready, what after, and what it says as it stops."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 from tipring import web
+from tipring.call import PhoneCall
 from tipring.config import load
 from tipring.host import Host
+from tipring.journal import Event
 from tipring.sections import Agent
+from tipring.server import audio_app
+from tipring.testing import Phone
 
 from tests.emulated_host import KEYRING, Providers, emulated
 from tests.emulators.elevenlabs import Answer, ElevenLabs
+from tests.faults.call import on_a_port
 
 GREETING, GOODBYE = "Kitchen.", "Bye."
 APOLOGY = Agent().apology
@@ -101,3 +106,28 @@ async def test_a_host_that_is_closed_waits_for_no_phrase(tmp_path: Path) -> None
         await host.rendered()
         assert not host.phrases.get(APOLOGY)
         never.set()  # so that the emulator can end, too
+
+
+class Stopping(Host):
+    """A host that is told to stop when a call begins."""
+
+    def hold(self, call: PhoneCall) -> None:
+        super().hold(call)
+        self.stopping = asyncio.create_task(self.close(within=WITHIN))
+
+
+async def test_a_call_that_begins_as_the_host_stops_is_a_goodbye(tmp_path: Path) -> None:
+    events: list[Event] = []
+    async with asyncio.timeout(WITHIN), emulated(tmp_path) as providers:
+        config = load(providers.config, KEYRING)
+        host = Stopping(config, on_event=lambda _, event: events.append(event))
+        await host.load()
+        async with on_a_port(lambda url: audio_app(host, None, url)) as url:
+            async with await Phone.dial(url) as phone:
+                ending = await phone.closed()
+            await host.stopping
+    assert ending.by == "agent"
+    assert [event.detail["text"] for event in events if event.name == "agent.said"] == [GOODBYE]
+    assert [event.detail for event in events if event.name == "call.ended"] == [
+        {"reason": "host stopped"}
+    ]

@@ -90,6 +90,7 @@ class PhoneCall:
         self._ttl = ttl or selection.config.limits.ttl
         self._control: Control = control or NullControl()
         self._kill: Kill = "none"
+        self._leaves_by = ""
         self._told_end = False
         self._in_gap = False
         self._stream_wait = stream_wait
@@ -171,8 +172,9 @@ class PhoneCall:
         """End the call when what is being said, and the goodbye, have been heard.
 
         Args:
-            by: ``silence``, ``time limit``, ``killed`` or ``host stopped``.
+            by: ``silence``, ``time limit`` or ``host stopped``.
         """
+        self._leaves_by = by  # whoever has no line yet says it in place of the greeting
         await self._announcer.hang_up(by)
 
     async def end(self, reason: str) -> None:
@@ -192,7 +194,7 @@ class PhoneCall:
         """
         self._kill = how
         if how == "warm":
-            await self.hang_up("killed")
+            await self._announcer.hang_up("killed")
         elif how == "hard":
             await self.end("killed")
 
@@ -254,6 +256,8 @@ class PhoneCall:
             self._journal.note("call.began", call=self.id, **line.names)
             if self._kill != "none":
                 await self.kill(self._kill)
+            elif self._leaves_by:
+                await self._announcer.hang_up(self._leaves_by)
             else:
                 await self._announcer.greet()
 
