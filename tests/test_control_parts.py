@@ -109,6 +109,7 @@ def test_a_reader_that_does_not_read_is_waited_for_so_long_and_no_longer() -> No
 # The poll
 
 
+@pytest.mark.loopback
 async def test_the_switch_is_asked_for_before_anybody_waits_and_once_for_a_reply() -> None:
     asked = asyncio.Event()
     count = 0
@@ -135,6 +136,7 @@ async def test_the_switch_is_asked_for_before_anybody_waits_and_once_for_a_reply
     await runner.cleanup()
 
 
+@pytest.mark.loopback
 async def test_nobody_at_the_address_is_none() -> None:
     async with httpx.AsyncClient() as client:
         assert await KillPoll(client, "http://127.0.0.1:9/kill", call="CA1").answer() == "none"
