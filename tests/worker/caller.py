@@ -42,7 +42,7 @@ class Caller:
         sound = mulaw.encode(pcm)
         self._mouth += sound + b"\xff" * (-len(sound) % _FRAME)
 
-    async def hears(self, *, within: float = 20) -> None:
+    async def hears(self, *, within: float = 30) -> None:
         """Wait for some more sound."""
         before = self.heard
         async with asyncio.timeout(within):
@@ -55,7 +55,7 @@ class Caller:
         await self.ws.send_json({"event": "stop", "streamSid": self.stream})
         await self.closed()
 
-    async def closed(self, *, within: float = 20) -> None:
+    async def closed(self, *, within: float = 30) -> None:
         """Wait for the end of the stream."""
         async with asyncio.timeout(within):
             await asyncio.wait(self._tasks)

@@ -149,7 +149,7 @@ class Twilio:
         ended = [path for path, form in self.requests if form.get("Status") == "completed"]
         return [path.rsplit("/", 1)[1].removesuffix(".json") for path in ended]
 
-    async def until_hung_up(self, sid: str, *, within: float = 10) -> None:
+    async def until_hung_up(self, sid: str, *, within: float = 30) -> None:
         async with asyncio.timeout(within):
             while sid not in self.hung_up:
                 self.news.clear()
@@ -228,7 +228,7 @@ class Cloud:
         ws = await self.stream(path)
         start = {"streamSid": "MZ1", "callSid": call, "customParameters": {"call": call}}
         await ws.send_json({"event": "start", "streamSid": "MZ1", "start": start})
-        heard = await ws.receive_json(timeout=10)
+        heard = await ws.receive_json(timeout=30)
         assert heard["event"] == "media"
         return ws
 
@@ -250,7 +250,7 @@ class Cloud:
         return [event["name"] for event in told["events"]]
 
     async def event(
-        self, call: str, name: str, *, count: int = 1, within: float = 15
+        self, call: str, name: str, *, count: int = 1, within: float = 30
     ) -> dict[str, Any]:
         """Wait for an event, past ones included, or for the count-th of its name."""
         headers = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -279,7 +279,7 @@ async def press(ws: aiohttp.ClientWebSocketResponse, digit: str) -> None:
     await ws.send_json({"event": "dtmf", "streamSid": "MZ1", "dtmf": {"digit": digit}})
 
 
-async def closed(ws: aiohttp.ClientWebSocketResponse, *, within: float = 15) -> int | None:
+async def closed(ws: aiohttp.ClientWebSocketResponse, *, within: float = 30) -> int | None:
     """Wait until the other side closes a stream; the close code."""
     async with asyncio.timeout(within):
         async for _ in ws:

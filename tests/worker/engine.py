@@ -93,7 +93,7 @@ class Engine:
         """The containers whose process lives."""
         return [one for one in self.started if one.running]
 
-    async def until(self, ready: Callable[[], bool], *, within: float) -> None:
+    async def until(self, ready: Callable[[], bool], *, within: float = 30) -> None:
         """Wait until what became of the containers makes the condition true.
 
         Raises:
@@ -187,7 +187,7 @@ class Engine:
             )
             box.status = "running"
             return
-        box.ports = {port: _free_port() for port in self.ports}
+        box.ports = dict(zip(self.ports, _free_ports(len(self.ports)), strict=True))
         box.server = await asyncio.start_server(
             lambda reader, writer: self._outbound(box, reader, writer), "127.0.0.1", 0
         )
@@ -355,7 +355,9 @@ def _port_of(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:  # none is given twice
+        socks = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in socks:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in socks]

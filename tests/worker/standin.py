@@ -133,7 +133,7 @@ class Host:
 
 
 def _poll(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=1.5) as answer:
+    with urllib.request.urlopen(url, timeout=30) as answer:
         told: dict[str, Any] = json.load(answer)
         return told
 

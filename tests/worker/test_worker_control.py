@@ -33,7 +33,7 @@ async def test_a_hard_kill_is_enforced_against_a_host_that_does_nothing(start: S
     status, told = await cloud.kill(call, "hard")
     assert (status, told["ended"]) == (200, True)
     await cloud.twilio.until_hung_up(call)
-    await cloud.engine.until(lambda: not cloud.engine.running, within=10)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert cloud.engine.started[0].code == 137
     await closed(ws)
     _, twiml = await cloud.webhook(f"/resume/{call}", {"CallSid": call})
@@ -46,16 +46,17 @@ async def test_a_hard_kill_does_not_wait_for_a_twilio_that_does_not_answer(start
     call = new_call()
     ws = await cloud.talk(await cloud.answered(call), call)
     await cloud.kill(call, "hard")
-    await cloud.engine.until(lambda: not cloud.engine.running, within=8)
+    await cloud.engine.until(lambda: not cloud.engine.running)
+    assert "hang_up.failed" not in await cloud.names(call)  # Twilio is still waited for
     await closed(ws)
 
 
 async def test_a_hard_kill_during_the_boot_ends_it(start: Start) -> None:
-    cloud = await start({"load": 60}, RING_SECONDS="1")
+    cloud = await start({"load": 60}, RING_SECONDS="1", READY_SECONDS="60")
     call = new_call()
     assert "<Pause" in await cloud.ring(call)
     assert (await cloud.kill(call, "hard"))[0] == 200
-    await cloud.engine.until(lambda: not cloud.engine.running, within=8)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert "container.ready" not in await cloud.names(call)
 
 

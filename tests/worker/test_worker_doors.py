@@ -85,7 +85,7 @@ async def test_a_caller_cannot_choose_the_port_of_the_container(cloud: Cloud) ->
     await ws.send_json(
         {"event": "start", "streamSid": "MZ1", "start": {"streamSid": "MZ1", "callSid": call}}
     )
-    assert (await ws.receive_json(timeout=10))["event"] == "media"
+    assert (await ws.receive_json(timeout=30))["event"] == "media"
     await ws.close()
 
 

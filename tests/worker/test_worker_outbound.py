@@ -42,7 +42,7 @@ async def test_a_call_is_dialled_when_its_host_is_ready(start: Start) -> None:
     assert began["detail"]["call"] == call
     await press(ws, "5")
     await closed(ws)
-    await cloud.engine.until(lambda: not cloud.engine.running, within=8)
+    await cloud.engine.until(lambda: not cloud.engine.running)
 
 
 async def test_a_hard_kill_hangs_up_the_call_by_twilios_name_for_it(start: Start) -> None:
@@ -69,7 +69,7 @@ async def test_a_call_that_twilio_says_is_over_stops_its_container(
     box = cloud.engine.started[-1]
     form = {"CallSid": "CAdialled", "CallStatus": status}
     assert (await cloud.webhook(f"/status/{call}", form))[0] == 204
-    await cloud.engine.until(lambda: not box.running, within=8)
+    await cloud.engine.until(lambda: not box.running)
     _, view = await cloud.api("GET", f"/calls/{call}")
     assert view["ended"]["reason"] == status
 
@@ -89,7 +89,7 @@ async def test_a_number_that_twilio_refuses_leaves_no_container(start: Start) ->
     cloud.twilio.refuses = 400
     status, told = await cloud.api("POST", "/calls", {"to": TO})
     assert status == 502
-    await cloud.engine.until(lambda: not cloud.engine.running, within=8)
+    await cloud.engine.until(lambda: not cloud.engine.running)
     _, view = await cloud.api("GET", f"/calls/{told['call']}")
     assert view["ended"]["reason"] == "not dialled"
 
