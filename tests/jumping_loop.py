@@ -1,6 +1,6 @@
 """What the event loops of the tests share: a clock that jumps to the next timer.
 
-While an executor is at work it stands still.
+While a thread is at work for the loop it stands still.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ class JumpingSelector(selectors.BaseSelector):
         self.now = 0.0
         self.working = 0
         """Jobs that are not finished, for which the clock stands still."""
+        self.busy: list[Callable[[], bool]] = []
+        """Whether somebody computes on a thread of their own; the clock stands still, too."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= 0 or self.working:
+        if timeout is None or timeout <= 0 or self.working or any(one() for one in self.busy):
             return self._real.select(timeout)
         if not (ready := self._real.select(self._quiet)):
             self.now += timeout
