@@ -121,16 +121,17 @@ class Line:
                 await self.news.wait()
 
     async def say(self, *words: str) -> None:
-        """Say words at the pace of speech, and then a second of nothing."""
+        """Say words at the pace of speech, and then a second of nothing, unless hung up on."""
         pcm = np.frombuffer(TONES.speak(*words, rate=8000), "<i2")
         sound = mulaw.encode(pcm) + b"\xff" * 8000
-        for at in range(0, len(sound), 160):
-            payload = base64.b64encode(sound[at : at + 160]).decode()
-            media = {"track": "inbound", "payload": payload}
-            await self.ws.send(
-                json.dumps({"event": "media", "streamSid": self.stream, "media": media})
-            )
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(websockets.ConnectionClosedOK):
+            for at in range(0, len(sound), 160):
+                payload = base64.b64encode(sound[at : at + 160]).decode()
+                media = {"track": "inbound", "payload": payload}
+                await self.ws.send(
+                    json.dumps({"event": "media", "streamSid": self.stream, "media": media})
+                )
+                await asyncio.sleep(0.02)
 
 
 @contextlib.asynccontextmanager
