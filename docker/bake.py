@@ -28,8 +28,10 @@ PLACEHOLDER = "0123456789abcdef0123456789abcdef"
 
 async def main(path: Path) -> None:
     """Rehearse what the configuration chooses."""
+    from tipring import methods
     from tipring.cli.serve import import_host
 
+    methods.begin()
     import_host()
     from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
     from tipring import config
@@ -77,6 +79,7 @@ async def main(path: Path) -> None:
     modules = [name for one in distributions() if offers(one) for name in every_module(one)]
     for name in modules:
         importlib.import_module(name)
+    methods.end()
 
     for name in LEFT_OUT:
         if importlib.util.find_spec(name) or name in sys.modules:

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from tipring import lag, web
+from tipring import lag, methods, web
 from tipring.call import PhoneCall
 from tipring.config import Config
 from tipring.control.app import control_app
@@ -151,6 +151,7 @@ async def serve(host: Host, *, allow_unsigned: bool = False, announce: bool = Tr
             try:
                 if not await _load(host, signals):
                     return
+                methods.end()
                 end_start()
                 if announce:
                     where = {"url": url, "port": audio.getsockname()[1]}

@@ -46,10 +46,12 @@ def import_host() -> None:
 @click.pass_context
 def command(ctx: click.Context, out: Path | None, events: bool, allow_unsigned: bool) -> None:
     """Answer the phone until Ctrl-C or SIGTERM, which end the calls in order."""
+    from tipring import methods
     from tipring.cores import no_idle_threads
     from tipring.memory import begin_start, keep_little
 
     begin_start()
+    methods.begin()
     config = configured(ctx)
     from tipring.cli.logs import attend
 
