@@ -7,7 +7,7 @@ Turn, the pipeline. Both systems use the same ones.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from pipecat.services.tts_service import TTSService
 from pipecat.utils.time import time_now_iso8601
 
 INTERIM = 0.3
-"""Seconds from the voice detector's start to the first words."""
+"""Seconds from the voice detector's start to the first word, and from each word to the next."""
 FINAL = 0.12
 """Seconds from the voice detector's stop to the final words, as a streaming transcriber flushes."""
 FIRST_TOKEN = 0.25
@@ -72,9 +72,9 @@ class StubSTT(STTService):
         """Mind the voice detector."""
         await super().process_frame(frame, direction)
         if isinstance(frame, VADUserStartedSpeakingFrame):
-            await self._tell_later(INTERIM, final=False)
+            await self._instead(self._tell_words())
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
-            await self._tell_later(FINAL, final=True)
+            await self._instead(self._tell_all())
         elif isinstance(frame, EndFrame | CancelFrame):
             await self._quiet()
 
@@ -83,17 +83,22 @@ class StubSTT(STTService):
         if task is not None and not task.done():
             await self.cancel_task(task)
 
-    async def _tell_later(self, delay: float, *, final: bool) -> None:
+    async def _instead(self, telling: Coroutine[Any, Any, None]) -> None:
         await self._quiet()
-        self._telling = self.create_task(self._tell(delay, final=final), "stub")
+        self._telling = self.create_task(telling, "stub")
 
-    async def _tell(self, delay: float, *, final: bool) -> None:
-        await asyncio.sleep(delay)
+    async def _tell_words(self) -> None:
+        # One more each time: a voice of which no new word comes is taken for the room's.
+        words = HEARD.split()
+        for count in range(1, len(words) + 1):
+            await asyncio.sleep(INTERIM)
+            so_far = " ".join(words[:count])
+            await self.push_frame(InterimTranscriptionFrame(so_far, "caller", time_now_iso8601()))
+
+    async def _tell_all(self) -> None:
+        await asyncio.sleep(FINAL)
         now = time_now_iso8601()
-        if final:
-            await self.push_frame(TranscriptionFrame(HEARD, "caller", now, finalized=True))
-        else:
-            await self.push_frame(InterimTranscriptionFrame(HEARD, "caller", now))
+        await self.push_frame(TranscriptionFrame(HEARD, "caller", now, finalized=True))
 
 
 class StubLLM(LLMService):
