@@ -189,6 +189,8 @@ async def main() -> None:
     import uvicorn
 
     sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+    # As `tipring serve` does, for both: asyncio does not ask for it on such a socket.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     with tempfile.TemporaryDirectory() as folder:
         server = uvicorn.Server(await SYSTEMS[given.system](url, Path(folder)))
