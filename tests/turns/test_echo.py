@@ -164,6 +164,19 @@ def test_who_repeats_it_from_near_by_is_no_echo(level: float, left: str) -> None
     played(call())
 
 
+def test_who_answers_in_the_agents_words_is_no_echo_though_they_were_never_heard_before() -> None:
+    async def call() -> None:
+        line = Call()
+        await line.agent("Is it a table for two people?")
+        line.floor.agent_audible = False
+        await asyncio.sleep(1.0)
+        assert line.hears("For two") == "For two"
+        await asyncio.sleep(0.3)
+        assert line.hears("For two people.", final=True) == "For two people."
+
+    played(call())
+
+
 def test_the_same_words_long_after_are_the_callers() -> None:
     async def call() -> None:
         line = Call()

@@ -28,7 +28,7 @@ _BEFORE = 2.5
 _BEHIND, _AT_ONCE = 1.5, 0.8
 """Seconds from a word of the agent's to the guess at its echo: the line there and back, up to 0.5,
 and a transcriber. Who repeats what they heard needs a moment to begin, and the time to say it; so
-where it sounds as near as the caller, it must come at once."""
+where it sounds as near as the caller, or may be an answer, it must come at once."""
 _LATELY = 1.0
 """Seconds by whose sound it is told how near the words are."""
 _APART = 2.0
@@ -122,8 +122,9 @@ class Echo:
         found = len(pairs)
         if found < _SHARE * (pairs[-1][0] + 1):
             return False
-        away = self._nearness.distance(_LATELY)
-        soon = behind <= (_BEHIND if away is None or away >= _AWAY else _AT_ONCE)
+        away, over = self._nearness.distance(_LATELY), self._floor.agent_audible
+        far = away is not None and away >= _AWAY
+        soon = behind <= (_BEHIND if far or (away is None and over) else _AT_ONCE)
         # Where the begin of it was one, only the last guess at it is late.
         if found >= _SURE and (soon or self._found):
             self._known = True
@@ -134,11 +135,10 @@ class Echo:
             return False
         if self._floor.turn_open:
             return False  # few words, in the caller's turn
-        far = away is not None and away >= _AWAY
-        if not self._floor.agent_audible:
+        if not over:
             return far and (found >= _LIKELY or self._known)
         # Over the agent it costs little to wait for the next word, which tells.
-        return self._known or (found >= _LIKELY and (far or away is None or not final))
+        return self._known or (found >= _LIKELY and (far or not final))
 
     def _is_too_little(self, heard: Sequence[tuple[int, str]], *, final: bool) -> bool:
         """Whether it is the begin of something from afar, where an echo has been heard before."""
