@@ -122,9 +122,8 @@ class Echo:
         found = len(pairs)
         if found < _SHARE * (pairs[-1][0] + 1):
             return False
-        away, over = self._nearness.distance(_LATELY), self._floor.agent_audible
-        far = away is not None and away >= _AWAY
-        soon = behind <= (_BEHIND if far or (away is None and over) else _AT_ONCE)
+        far, over = self._is_far(), self._floor.agent_audible
+        soon = behind <= (_BEHIND if far or (far is None and over) else _AT_ONCE)
         # Where the begin of it was one, only the last guess at it is late.
         if found >= _SURE and (soon or self._found):
             self._known = True
@@ -136,23 +135,26 @@ class Echo:
         if self._floor.turn_open:
             return False  # few words, in the caller's turn
         if not over:
-            return far and (found >= _LIKELY or self._known)
+            return bool(far) and (found >= _LIKELY or self._known)
         # Over the agent it costs little to wait for the next word, which tells.
-        return self._known or (found >= _LIKELY and (far or not final))
+        return self._known or (found >= _LIKELY and (bool(far) or not final))
 
     def _is_too_little(self, heard: Sequence[tuple[int, str]], *, final: bool) -> bool:
         """Whether it is the begin of something from afar, where an echo has been heard before."""
         if final or not self._known or self._floor.turn_open or len(heard) > _ASTRAY:
             return False
+        return self._floor.agent_audible and bool(self._is_far())
+
+    def _is_far(self) -> bool | None:
+        """Whether the words sound further away than the caller; None where nobody knows."""
         away = self._nearness.distance(_LATELY)
-        return self._floor.agent_audible and away is not None and away >= _AWAY
+        return None if away is None else away >= _AWAY
 
     def _callers_first(
         self, heard: Sequence[tuple[int, str]], echoes: Sequence[int], *, final: bool
     ) -> int | None:
         """Which of the words is the caller's first, if there is any of theirs."""
-        away = self._nearness.distance(_LATELY)
-        near = away is not None and away < _AWAY
+        near = self._is_far() is False
         strays = [at for at in range(len(heard)) if at not in echoes]
         for at in strays:
             word = heard[at][1]
