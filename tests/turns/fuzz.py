@@ -11,11 +11,12 @@ import math
 import multiprocessing
 import random
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from typing import Any
 
 from loguru import logger
 from tipring.journal import Event
@@ -72,6 +73,19 @@ class Plot:
         if rng.random() < 0.3:
             self.echo(seconds)
 
+    def at_event(
+        self, name: str, count: int, until: float, act: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Do something when an event comes for the so many-th time, if that is before ``until``."""
+
+        def follow(event: Event) -> None:
+            nonlocal count
+            count -= event.name == name
+            if count == 0 and event.name == name and event.at < until:
+                self.arriving.append(asyncio.create_task(act()))
+
+        self.stage.journal.subscribe(follow)
+
     def crossing(self, until: float) -> None:
         """Words arrive just as something that the agent says is first heard."""
         rng, stage, text = self.rng, self.stage, self.text()
@@ -82,13 +96,7 @@ class Plot:
             self.finals.append(text)
             await stage.final(text)
 
-        def follow(event: Event) -> None:
-            nonlocal left
-            left -= event.name == "agent.said"
-            if left == 0 and event.name == "agent.said" and event.at < until:
-                self.arriving.append(asyncio.create_task(arrive()))
-
-        stage.journal.subscribe(follow)
+        self.at_event("agent.said", left, until, arrive)
 
     def over_the_agent(self, until: float) -> None:
         """The caller says something to somebody else while the agent speaks."""
@@ -113,13 +121,7 @@ class Plot:
             self.finals.append(text)
             await stage.final(text)
 
-        def follow(event: Event) -> None:
-            nonlocal left
-            left -= event.name == "agent.started"
-            if left == 0 and event.name == "agent.started" and event.at < until:
-                self.arriving.append(asyncio.create_task(speak()))
-
-        stage.journal.subscribe(follow)
+        self.at_event("agent.started", left, until, speak)
 
     def echo(self, until: float) -> None:
         """The phone brings the agent's words back, and the caller may speak into them."""
@@ -148,13 +150,7 @@ class Plot:
             self.finals.append(" ".join(own))
             await stage.final(" ".join([said, *own]))
 
-        def follow(event: Event) -> None:
-            nonlocal left
-            left -= event.name == "agent.started"
-            if left == 0 and event.name == "agent.started" and event.at < until:
-                self.arriving.append(asyncio.create_task(come_back()))
-
-        stage.journal.subscribe(follow)
+        self.at_event("agent.started", left, until, come_back)
 
     def noise(self, start: float) -> float:
         length = self.rng.uniform(0.1, 4.0)
