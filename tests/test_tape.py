@@ -611,7 +611,7 @@ async def test_the_example_in_the_documentation_is_what_is_written(tmp_path: Pat
         (1.15, "turn.started", {"by": "vad", "text": ""}),
         (2.4, "speech.stopped", {}),
         (2.62, "transcript.final", {"text": "What are your hours?"}),
-        (2.63, "turn.proposed", {"by": "smart", "epoch": 1}),
+        (2.63, "turn.proposed", {"by": "smart", "epoch": 1, "doubt": 0.1}),
         (
             2.64,
             "turn.committed",

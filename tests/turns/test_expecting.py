@@ -128,7 +128,14 @@ def test_digits_are_counted_as_they_are_said(language: str, text: str, digits: s
         ("I was there in 2024.", None),
         ("Room 12.", None),
         ("That is S M I", "spelling"),
+        ("Smith, that is S M I T H", None),
+        ("Smith, S-M-I-T-H.", None),
+        ("Smith, that is S M I T", "spelling"),
         ("At three p.m.", None),
+        ("Two thirty.", None),
+        ("2:30.", None),
+        ("Two thirty four", "longer number"),
+        ("Two ninety", "longer number"),
     ],
 )
 def test_what_is_read_out_is_known_without_a_question(text: str, kind: str | None) -> None:
@@ -157,6 +164,8 @@ def test_a_number_said_digit_by_digit_has_just_these_digits(number: str) -> None
         ("en", "spelling", "S M I", False),
         ("en", "spelling", "S-M-I-T-H", False),
         ("en", "spelling", "It is Smith.", None),
+        ("en", "spelling", "It is Smith. S M I T", False),
+        ("en", "spelling", "It is Smith. S M I T H", None),
         ("en", "address", "Twelve", False),
         ("en", "address", "It is. forty two.", False),
         ("en", "address", "I live at twenty three", False),

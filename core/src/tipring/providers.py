@@ -133,7 +133,8 @@ class TurnPlan:
         punctuates: As in :class:`Stt`, for the transcriber in ``stt``.
         doubt: Tells how much the detector doubts its last proposal, 0 to 1: half where it would as
             soon not have made it, 1 where it only lost its patience. The host waits that share of
-            ``[turns] unsure``, and of ``agreed`` where the words sound unfinished too.
+            ``[turns] unsure``, and up to ``agreed`` longer where the words sound unfinished too:
+            all of it from a doubt of 0.25 on.
     """
 
     stop: BaseUserTurnStopStrategy

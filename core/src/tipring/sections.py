@@ -86,7 +86,7 @@ class Turns(Settings):
         " dictation is waited on for longer.",
     )
     unmarked: float = Field(
-        1.4, ge=0, le=10, description="The same where only the full stop is missing."
+        1.2, ge=0, le=10, description="The same where only the full stop is missing."
     )
     unsure: float = Field(
         1.4,
@@ -95,7 +95,7 @@ class Turns(Settings):
         description="The same where the words sound finished, but the detector doubts it fully.",
     )
     agreed: float = Field(
-        0.8,
+        0.7,
         ge=0,
         le=10,
         description="How much longer unfinished words are waited on where the detector doubts too.",

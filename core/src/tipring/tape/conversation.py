@@ -30,11 +30,19 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A detector said that the caller is done."""
+    """A detector said that the caller is done.
+
+    Attributes:
+        at: When.
+        by: Its name.
+        epoch: The turn it meant, by the court's count.
+        doubt: How much it doubted that, 0 to 1.
+    """
 
     at: float
     by: str
     epoch: int | None = None
+    doubt: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -215,6 +215,8 @@ def _turn(turn: Mapping[str, Any], duration: float) -> Iterator[Item]:
     committed, ended, audio = turn["committed"], turn["ended"], turn["first_audio"]
     for proposal in turn["proposals"]:
         title = f"turn {number}: {proposal['by']} proposes the end at {clock(proposal['at'])}"
+        if proposal.get("doubt"):
+            title += f", and doubts it by {proposal['doubt']:.0%}"
         yield Item(
             lane="court", kind="point proposal", a=proposal["at"], b=proposal["at"], title=title
         )

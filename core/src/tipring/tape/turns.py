@@ -141,8 +141,9 @@ class _Story:
 
     def on_turn_proposed(self, at: float, detail: Mapping[str, Any]) -> None:
         turn = self._opened(at)
-        epoch = detail.get("epoch")
-        proposal = Proposal(at=at, by=_text(detail, "by"), epoch=epoch)
+        proposal = Proposal(
+            at=at, by=_text(detail, "by"), epoch=detail.get("epoch"), doubt=detail.get("doubt")
+        )
         self._turn(turn, proposals=(*self.turns[turn].proposals, proposal))
 
     def on_turn_held(self, at: float, detail: Mapping[str, Any]) -> None:

@@ -386,7 +386,7 @@ class Court(BaseUserTurnStopStrategy):
     def _propose(self, by: str) -> None:
         doubt = self._detector.doubt if by == self._detector.name else 0.0
         if self._pause.propose(by, doubt=doubt):
-            self._journal.note("turn.proposed", by=by, epoch=self._epoch)
+            self._journal.note("turn.proposed", by=by, epoch=self._epoch, doubt=round(doubt, 2))
 
     async def _commit(self, why: str) -> None:
         guess = self._said.guess

@@ -154,7 +154,7 @@ class Questions:
             case "code":
                 return self._number(kind, words, self.numbers.digits_in(words), digits, dictation)
             case "spelling":
-                if _is_letter(words[-1]):
+                if _is_letter(words[-1]) and not _is_spelled_out(words):
                     # Nobody's name has two letters, but for those who said so at once.
                     few = sum(len(word.replace("-", "")) for word in words if _is_letter(word)) < 3
                     return Judgement(kind=kind, done=False, hold=dictation if few else spelling)
@@ -189,7 +189,7 @@ class Questions:
 
     def _spells(self, words: tuple[str, ...]) -> bool:
         """Whether the words end with letters, or are nothing but letters as they sound."""
-        if len(words) < _LETTERS:
+        if len(words) < _LETTERS or _is_spelled_out(words):
             return False
         if all(_is_letter(word) for word in words[-_LETTERS:]):
             return True
@@ -339,3 +339,11 @@ def _within(words: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
 def _is_letter(word: str) -> bool:
     """Whether it is a letter by itself, or letters joined as some transcribers write them."""
     return all(len(part) == 1 for part in word.split("-"))
+
+
+def _is_spelled_out(words: tuple[str, ...]) -> bool:
+    """Whether the letters at the end are a word that was said before: "Kim, K I M"."""
+    begin = len(words)
+    while begin and _is_letter(words[begin - 1]):
+        begin -= 1
+    return "".join(words[begin:]).replace("-", "") in words[:begin]

@@ -15,6 +15,10 @@ OVER = "the hold is over"
 _FINISHED = "the words sound finished"
 _BEGIN = "only a hello"
 _UNSURE = "the detector is not sure"
+_AGREES = 0.25
+"""A detector's doubt from which it agrees that unfinished words go on. Where only the full stop was
+missing, 28 of 47 ends had none at all and three in four had under 0.05, and of 67 pauses half had
+0.19 and more (Smart Turn, recorded speech)."""
 _SHORT = 3
 """Words of a short answer: "No thanks.", "Four.", "On Tuesday." So short a sound tells a detector
 little: of single spoken digits Smart Turn takes one in four for the begin of something longer."""
@@ -86,7 +90,8 @@ class Judge:
         marked = self.punctuation.counts and not said.interim
         because = self._words.unfinished_because(said.so_far, punctuates=marked)
         more = self._rules.open if self._expecting.open else 0.0
-        hold = self._hold(because, more + self._rules.agreed * doubt) if because else 0.0
+        agreed = self._rules.agreed * min(1.0, doubt / _AGREES)
+        hold = self._hold(because, more + agreed) if because else 0.0
         if answer:
             return Verdict(
                 why=OVER,

@@ -47,9 +47,18 @@ class Numbers:
         begin = len(words)
         while begin and self.belongs(words[begin - 1]):
             begin -= 1
+        if self._is_hour(words):
+            return ""
         digits = self.digits_in(words[begin:])
         read_out = len(words) - begin >= 3 or len(digits) >= 6
         return digits if read_out or (len(digits) >= 3 and begin <= 2) else ""
+
+    def _is_hour(self, words: Sequence[str]) -> bool:
+        """Whether they are a time of day: "two thirty", "2:30"."""
+        if len(words) != 2:
+            return False
+        hour, minutes = (self.digits_in([word]) for word in words)
+        return 0 < len(hour) <= 2 and int(hour) < 25 and len(minutes) == 2 and int(minutes) < 60
 
     def digits_in(self, words: Sequence[str]) -> str:
         """All digits that are said in these words, in order.
