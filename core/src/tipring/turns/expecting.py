@@ -346,4 +346,5 @@ def _is_spelled_out(words: tuple[str, ...]) -> bool:
     begin = len(words)
     while begin and _is_letter(words[begin - 1]):
         begin -= 1
-    return "".join(words[begin:]).replace("-", "") in words[:begin]
+    letters = "".join(words[begin:]).replace("-", "")
+    return len(letters) > 1 and letters in words[:begin]
