@@ -18,6 +18,17 @@ from tipring.turns.words import Unfinished, base_language, spoken, words_for
         ("en", "Could you spell your last name?", "spelling"),
         ("en", "Please tell me your order number.", "code"),
         ("en", "What's your zip code?", "code"),
+        ("en", "Do you have your member ID?", "code"),
+        ("en", "Do you have your card with you?", "yes or no"),
+        ("en", "What are the last four of your social?", "code"),
+        ("en", "Your telephone number with the area code?", "phone number"),
+        ("en", "What number can we reach you on?", "phone number"),
+        ("en", "Go ahead with your number.", "phone number"),
+        ("en", "What's your email address?", "email"),
+        ("en", "And your e-mail?", "email"),
+        ("en", "What's your date of birth?", "date of birth"),
+        ("en", "When were you born?", "date of birth"),
+        ("en", "When would you like to come in?", "date"),
         ("en", "What's your address?", "address"),
         ("en", "Your address is 12 Main Street, is that right?", "yes or no"),
         ("en", "Which day works for you?", "date"),
@@ -27,6 +38,8 @@ from tipring.turns.words import Unfinished, base_language, spoken, words_for
         ("es", "¿Me da su número de teléfono?", "phone number"),
         ("es", "¿Puede deletrear su apellido?", "spelling"),
         ("es", "¿Cuál es su dirección?", "address"),
+        ("es", "¿Cuál es su dirección de correo?", "email"),
+        ("es", "¿Su fecha de nacimiento?", "date of birth"),
         ("es", "¿Le reservo una mesa?", "yes or no"),
         ("es", "Su mesa está lista.", None),
         ("xx", "What is your phone number?", "phone number"),
@@ -118,6 +131,21 @@ def test_digits_are_counted_as_they_are_said(language: str, text: str, digits: s
 
 
 @pytest.mark.parametrize(
+    ("sentence", "digits"),
+    [
+        ("What is your six-digit code?", 6),
+        ("The last four of your card number?", 4),
+        ("And the last four digits?", 4),
+        ("What's your zip code?", 5),
+        ("What's your account number?", None),
+        ("When was the last time?", None),
+    ],
+)
+def test_a_question_may_say_how_many_digits_it_asks_for(sentence: str, digits: int | None) -> None:
+    assert questions_for("en").digits_asked(sentence) == digits
+
+
+@pytest.mark.parametrize(
     ("text", "kind"),
     [
         ("You can reach me at five five five", "longer number"),
@@ -166,6 +194,23 @@ def test_a_number_said_digit_by_digit_has_just_these_digits(number: str) -> None
         ("en", "spelling", "It is Smith.", None),
         ("en", "spelling", "It is Smith. S M I T", False),
         ("en", "spelling", "It is Smith. S M I T H", None),
+        ("en", "email", "Jane Smith at gmail", False),
+        ("en", "email", "Jane underscore", False),
+        ("en", "email", "It's J S M", False),
+        ("en", "email", "Jane Smith at gmail dot com", True),
+        ("en", "email", "jane.smith@gmail.com.", True),
+        ("en", "email", "jane@the-shop.co", False),
+        ("en", "email", "I don't have one.", None),
+        ("es", "email", "ana arroba correo", False),
+        ("es", "email", "ana arroba correo punto es", True),
+        ("en", "date of birth", "It's January", False),
+        ("en", "date of birth", "January 5th", False),
+        ("en", "date of birth", "five twelve", False),
+        ("en", "date of birth", "January fifth nineteen eighty", None),
+        ("en", "date of birth", "5/12/80", None),
+        ("en", "date of birth", "The third of March", False),
+        ("en", "date of birth", "May I ask why?", None),
+        ("en", "date of birth", "I'd rather not say.", None),
         ("en", "address", "Twelve", False),
         ("en", "address", "It is. forty two.", False),
         ("en", "address", "I live at twenty three", False),

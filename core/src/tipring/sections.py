@@ -147,7 +147,10 @@ class Turns(Settings):
         ' the like: "licence plate", "meter reading".',
     )
     spelling: float = Field(
-        1.8, ge=0, le=15, description="How long a pause between letters, or parts of a date, may."
+        1.8,
+        ge=0,
+        le=15,
+        description="How long a pause between letters, or parts of a date or an e-mail, may.",
     )
     address: float = Field(
         1.4, ge=0, le=15, description="How long a pause between the parts of an address may."

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from tipring.turns.email import Email
 from tipring.turns.numbers import Numbers
 from tipring.turns.words import base_language, spoken
 
@@ -32,7 +33,7 @@ class Pauses:
 
     Attributes:
         dictation: Inside a number: pauses of 2-3 s between its groups are usual.
-        spelling: Between letters, and between the parts of a date.
+        spelling: Between letters, and between the parts of a date or an e-mail address.
         address: Between the parts of an address: a street may be all there is, or a city follows.
     """
 
@@ -77,11 +78,13 @@ class Questions:
     tags: frozenset[tuple[str, ...]]
     answers: frozenset[tuple[str, ...]]
     asked_digits: str
+    lengths: Mapping[tuple[str, ...], int]
     months: frozenset[str]
     address_intros: frozenset[str]
     letters: frozenset[str]
     asks: Mapping[str, frozenset[tuple[str, ...]]]
     numbers: Numbers
+    email: Email
     phone_digits: int
 
     @property
@@ -107,9 +110,14 @@ class Questions:
         )
         if question and closed and not wants:
             return _YES_OR_NO
-        for kind, phrases in self.asks.items():
-            if any(_within(words, phrase) for phrase in phrases):
-                return kind
+        # "The telephone number with the area code" asks for no code: the longer phrase knows more.
+        asked = {
+            kind: max((len(phrase) for phrase in phrases if _within(words, phrase)), default=0)
+            for kind, phrases in self.asks.items()
+        }
+        kind = max(asked, key=lambda kind: asked[kind])
+        if asked[kind]:
+            return kind
         return _YES_OR_NO if question and closed else None
 
     def is_request(self, sentence: str) -> bool:
@@ -123,11 +131,12 @@ class Questions:
         return any(_within(words, phrase) for phrase in self.opens)
 
     def digits_asked(self, sentence: str) -> int | None:
-        """How many digits a sentence asks for: six, of "your six-digit code"."""
-        if found := re.search(self.asked_digits, sentence.casefold()):
-            number = self.numbers.digits_in(spoken(found[1]))
-            return int(number) if number else None
-        return None
+        """How many digits a sentence asks for: six, of "your six-digit code"; five, of a zip."""
+        for found in re.finditer(self.asked_digits, sentence.casefold()):
+            if number := self.numbers.digits_in(spoken(found[found.lastindex or 0])):
+                return int(number)
+        words = spoken(sentence)
+        return next((n for phrase, n in self.lengths.items() if _within(words, phrase)), None)
 
     def judge(
         self, kind: str, text: str, *, digits: int | None = None, pauses: Pauses = _USUAL
@@ -167,11 +176,28 @@ class Questions:
                 # Number and street; with another number behind them, the postcode, it is whole.
                 if not number_last and len(others) < len(own):
                     return Judgement(kind=kind, done=False, hold=pauses.address)
+            case "email":
+                whole = self.email.is_whole(text)
+                if whole:
+                    return Judgement(kind=kind, done=True)
+                if whole is False or _is_letter(words[-1]) or words[-1].isdigit():
+                    return Judgement(kind=kind, done=False, hold=spelling)
+            case "date of birth":
+                if not is_question(text) and self._lacks_year(words):
+                    return Judgement(kind=kind, done=False, hold=spelling)
             case "date":
                 # "may" alone is more likely the verb.
                 if words[-1] in self.months and not self.numbers.digits_in(words[-3:-1]):
                     return Judgement(kind=kind, done=False, hold=spelling)
         return None
+
+    def _lacks_year(self, words: tuple[str, ...]) -> bool:
+        """Whether it is a date, and its year is still to come."""
+        figures = [word for word in words if self.numbers.belongs(word)]
+        digits = self.numbers.digits_in(words)
+        if any(word in self.months for word in words):
+            return len(figures) < 2 and len(digits) < 3
+        return bool(digits) and len(figures) < 3 and len(digits) < 5
 
     def unasked(self, text: str, *, pauses: Pauses = _USUAL) -> Judgement | None:
         """Say whether something is being dictated that nobody asked for, and goes on.
@@ -313,6 +339,7 @@ def questions_for(language: str) -> Questions:
         tags=_phrases(own["tags"]),
         answers=_phrases(own["answers"]),
         asked_digits=own["asked_digits"],
+        lengths={spoken(phrase): digits for phrase, digits in own["lengths"].items()},
         months=frozenset(own["months"]),
         address_intros=frozenset(own["address_intros"]),
         letters=frozenset(own["letters"]),
@@ -323,6 +350,11 @@ def questions_for(language: str) -> Questions:
             hundreds=numbers["hundreds"],
             repeats=numbers["repeats"],
             joins=frozenset(numbers["joins"]),
+        ),
+        email=Email(
+            ats=frozenset(own["email"]["ats"]),
+            signs=frozenset(own["email"]["signs"]),
+            endings=frozenset(own["email"]["endings"]),
         ),
         phone_digits=lengths.get(language.replace("_", "-").lower(), lengths[base]),
     )
