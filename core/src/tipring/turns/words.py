@@ -39,7 +39,8 @@ class Words:
 
     Attributes:
         language: The tag of the file they come from.
-        unfinished: What no sentence ends on, as tuples of words: "and", "my name is".
+        unfinished: What no sentence ends on, as tuples of words: "and", "my name is"; and what is
+            said to be waited for: "let me see".
         stranded: Those of them that end a question all the same: "What is it for?"
         settled: What ends a sentence though its last word does not: "I think so."
         fillers: Sounds of somebody thinking.
