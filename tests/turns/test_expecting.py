@@ -50,6 +50,33 @@ def test_a_question_says_what_it_asks_for(language: str, sentence: str, kind: st
 
 
 @pytest.mark.parametrize(
+    ("language", "sentence", "telling"),
+    [
+        ("en", "May I have your name, please?", True),
+        ("en", "What's your name?", True),
+        ("en", "What's the best number to reach you?", True),
+        ("en", "Could you tell me what happened?", True),
+        ("en", "Can I get you anything else?", False),
+        ("en", "Could you come in on Tuesday?", False),
+        ("en", "How does that sound?", False),
+        ("en", "When would you like to come in?", False),
+        ("es", "¿Me da su nombre?", True),
+        ("es", "¿Puede venir el martes?", False),
+    ],
+)
+def test_a_mere_sure_is_no_answer_to_who_asks_to_be_told(
+    language: str, sentence: str, telling: bool
+) -> None:
+    expecting = Expecting(questions_for(language))
+    expecting.agent_said(sentence)
+    assert expecting.telling() is telling
+    assert expecting.kind != "yes or no" or not telling
+    expecting.caller_answered()
+    expecting.agent_said("I see.")
+    assert not expecting.telling()
+
+
+@pytest.mark.parametrize(
     ("language", "sentence", "is_open"),
     [
         ("en", "Hello, thanks for calling. How can I help?", True),

@@ -73,6 +73,7 @@ class Questions:
 
     requests: frozenset[tuple[str, ...]]
     asks_plainly: frozenset[tuple[str, ...]]
+    tells: frozenset[tuple[str, ...]]
     opens: frozenset[tuple[str, ...]]
     yes_or_no: frozenset[str]
     tags: frozenset[tuple[str, ...]]
@@ -118,12 +119,17 @@ class Questions:
         kind = max(asked, key=lambda kind: asked[kind])
         if asked[kind]:
             return kind
-        return _YES_OR_NO if question and closed else None
+        return _YES_OR_NO if question and closed and not self.asks_to_tell(sentence) else None
 
     def is_request(self, sentence: str) -> bool:
         """Whether a sentence of the agent asks without a question mark: "Tell me your name."."""
         words = spoken(sentence)
         return any(_within(words, phrase) for phrase in self.asks_plainly)
+
+    def asks_to_tell(self, sentence: str) -> bool:
+        """Whether a sentence of the agent asks to be told something: "May I have your name?"."""
+        words = spoken(sentence)
+        return any(_within(words, phrase) for phrase in self.tells)
 
     def is_open(self, sentence: str) -> bool:
         """Whether a sentence of the agent asks for a story: "How can I help?"."""
@@ -256,6 +262,7 @@ class Expecting:
         self._digits: int | None = None
         self._asked = False
         self._open = False
+        self._tell = False
         self._answered = False
 
     @property
@@ -278,6 +285,14 @@ class Expecting:
         """Whether the agent asked for a story, in which one pauses to think."""
         return self._open and self._kind in (None, _YES_OR_NO)
 
+    def telling(self, instead: str | None = None) -> bool:
+        """Whether a mere "sure" is no answer to what the agent asked: "May I have your name?".
+
+        Args:
+            instead: What is expected, when somebody knows better than the agent's words.
+        """
+        return self._tell or (instead or self._kind) not in (None, _YES_OR_NO, "date")
+
     def agent_said(self, sentence: str) -> None:
         """Take note of a sentence of the agent.
 
@@ -285,9 +300,11 @@ class Expecting:
         is your number? Are you there?" it is the number that comes.
         """
         if self._answered:
-            self._kind, self._digits, self._open, self._answered = None, None, False, False
+            self._kind, self._digits = None, None
+            self._open = self._tell = self._answered = False
         self._asked = is_question(sentence) or self._questions.is_request(sentence)
         self._open = self._questions.is_open(sentence) or (self._open and not self._asked)
+        self._tell = self._questions.asks_to_tell(sentence) or (self._tell and not self._asked)
         kind = self._questions.kind_of(sentence)
         if self._asked and any(_within(spoken(sentence), one) for one in self._dictated):
             kind = "code"
@@ -334,6 +351,7 @@ def questions_for(language: str) -> Questions:
     return Questions(
         requests=_phrases(own["requests"]),
         asks_plainly=_phrases(own["asks_plainly"]),
+        tells=_phrases(own["tells"]),
         opens=_phrases(own["opens"]),
         yes_or_no=frozenset(own["yes_or_no"]),
         tags=_phrases(own["tags"]),

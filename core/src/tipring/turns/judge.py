@@ -14,6 +14,7 @@ from tipring.turns.words import Unfinished, Words, spoken
 OVER = "the hold is over"
 _FINISHED = "the words sound finished"
 _BEGIN = "only a hello"
+_CONSENT = "only a yes"
 _UNSURE = "the detector is not sure"
 _AGREES = 0.25
 """A detector's doubt from which it agrees that unfinished words go on. Where only the full stop was
@@ -99,9 +100,13 @@ class Judge:
                 hold=max(hold, answer.hold),
                 missing=answer.sure,
             )
+        telling = self._expecting.telling(instead)
         # Behind a single word transcribers often leave the full stop out.
-        if because in (None, Unfinished.UNMARKED) and self._is_short(whole):
-            return Verdict(why=_FINISHED, waits=None, hold=0.0, enough=self._rules.short)
+        if because in (None, Unfinished.UNMARKED):
+            if telling and self._words.is_consent(whole):
+                return Verdict(why=OVER, waits=_CONSENT, hold=self._rules.hold)
+            if self._is_short(whole):
+                return Verdict(why=_FINISHED, waits=None, hold=0.0, enough=self._rules.short)
         if because:
             return Verdict(why=OVER, waits=because.value, hold=hold)
         if self._is_only_begin(whole):

@@ -46,6 +46,7 @@ class Words:
         fillers: Sounds of somebody thinking.
         interrupters: Words of which one alone asks for the floor.
         backchannels: What a listener says to mean "go on", as tuples of words.
+        consents: What comes before the answer to a request to be told something: "sure, it's".
         openers: What is said into a phone that has just been picked up, likewise.
         farewells: What is said before hanging up, likewise.
     """
@@ -57,6 +58,7 @@ class Words:
     fillers: frozenset[str]
     interrupters: frozenset[str]
     backchannels: frozenset[tuple[str, ...]]
+    consents: frozenset[tuple[str, ...]]
     openers: frozenset[tuple[str, ...]]
     farewells: frozenset[tuple[str, ...]]
 
@@ -88,6 +90,10 @@ class Words:
     def is_backchannel(self, text: str) -> bool:
         """Whether it is nothing but backchannels and fillers: "mhm", "yeah, okay"."""
         return self._only(text, self.backchannels)
+
+    def is_consent(self, text: str) -> bool:
+        """Whether it is nothing but a "sure" before the answer."""
+        return self._only(text, self.consents)
 
     def is_opener(self, text: str) -> bool:
         """Whether it is nothing but a hello, or a backchannel."""
@@ -144,6 +150,7 @@ def words_for(language: str) -> Words:
         fillers=frozenset(lists["fillers"]),
         interrupters=frozenset(lists["interrupters"]),
         backchannels=frozenset(spoken(phrase) for phrase in lists["backchannels"]),
+        consents=frozenset(spoken(phrase) for phrase in lists["consents"]),
         openers=frozenset(spoken(phrase) for phrase in lists["openers"]),
         farewells=frozenset(spoken(phrase) for phrase in lists["farewells"]),
     )
