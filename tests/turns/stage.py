@@ -168,6 +168,8 @@ class Mouth(FrameProcessor):
             left.insert(0, "… " + " ".join(words[said:]))
             self._saying = None
         self._unsaid = left
+        if left:
+            self._journal.note("agent.cut", unsaid=" ".join(left))
         self._floor.agent_next = ()
         task, self._task = self._task, None
         if task:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tipring.turns.expecting import Expecting, questions_for
+from tipring.turns.expecting import Expecting
+from tipring.turns.questions import questions_for
 from tipring.turns.words import Unfinished, base_language, spoken, words_for
 
 
@@ -104,6 +105,43 @@ def test_an_open_question_is_open_until_another_one_or_an_answer() -> None:
     assert [after(sentence) for sentence in said] == [True, True, False, True]
     expecting.caller_answered()
     assert not after("I see.")
+
+
+def _a_question_cut_in_with(unsaid: str) -> Expecting:
+    expecting = Expecting(questions_for("en"))
+    expecting.agent_said("What is your phone number?")
+    expecting.caller_answered()
+    for sentence in ("Thank you.", "Could you spell your last name?"):
+        expecting.agent_said(sentence)
+    expecting.agent_cut(unsaid)
+    return expecting
+
+
+def test_a_question_that_was_hardly_heard_was_not_asked() -> None:
+    expecting = _a_question_cut_in_with("spell your last name?")
+    assert expecting.kind == "phone number"
+    expecting.caller_answered()
+    expecting.agent_said("Could you spell your last name?")
+    assert expecting.kind == "spelling"
+
+
+def test_a_question_that_was_heard_but_for_a_word_was_asked() -> None:
+    expecting = _a_question_cut_in_with("last name?")
+    assert expecting.kind == "spelling"
+
+
+def test_an_agent_that_was_stopped_for_nothing_has_asked() -> None:
+    expecting = _a_question_cut_in_with("spell your last name?")
+    expecting.agent_resumed()
+    expecting.agent_said("spell your last name?")
+    assert expecting.kind == "spelling"
+
+
+def test_who_is_asked_for_letters_may_give_a_number() -> None:
+    expecting = Expecting(questions_for("en"))
+    expecting.agent_said("Could you spell your last name?")
+    judged = expecting.judge("nine zero nine")
+    assert judged is not None and not judged.done
 
 
 def test_what_else_is_dictated_can_be_told() -> None:

@@ -12,8 +12,8 @@ from pipecat.frames.frames import Frame, LLMTextFrame
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from tipring.journal import Journal
-from tipring.turns.expecting import questions_for
 from tipring.turns.floor import Floor
+from tipring.turns.questions import questions_for
 
 _TAG = re.compile(r"\s*<expect>\s*([^<>]*?)\s*</expect>")
 

@@ -1,246 +1,38 @@
-"""What the agent just asked, and whether the caller has given it.
-
-A dictated number has pauses of two or three seconds that are no end; ten digits of a telephone
-number are an end, whatever the voice sounds like; and a "yes" to a yes-or-no question needs no full
-stop. Whatever does not look like a part of such an answer ("I don't have it", "Tuesday") is left to
-the other rules, so that nobody waits for a number that is not coming.
-"""
+"""What the agent just asked in this call, as far as the caller has heard it."""
 
 from __future__ import annotations
 
-import functools
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from tipring.turns.email import Email
-from tipring.turns.numbers import Numbers
-from tipring.turns.words import base_language, spoken
-
-_YES_OR_NO = "yes or no"
-_LETTERS = 3
-"""Letters in a row that are a spelling though nobody asked for one."""
-_AS_LETTERS = 2
-"""How many of them must be written as letters, where the others are words that sound like some."""
+from tipring.turns.questions import YES_OR_NO, Judgement, Pauses, Questions, is_question, within
+from tipring.turns.words import spoken
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pauses:
-    """How long a pause in an answer may last, in seconds.
+class _Asked:
+    """What one reply of the agent asks.
 
     Attributes:
-        dictation: Inside a number: pauses of 2-3 s between its groups are usual.
-        spelling: Between letters, and between the parts of a date or an e-mail address.
-        address: Between the parts of an address: a street may be all there is, or a city follows.
+        kind: What is expected, if it is one of the language's kinds.
+        digits: How many digits, when the question says so.
+        question: Whether its last sentence is a question, or asks plainly.
+        open: Whether it asks for a story.
+        tell: Whether it asks to be told something.
+        words: How many words it has so far.
+        middle: How many of them are said when the middle of its first question is.
     """
 
-    dictation: float = 3.0
-    spelling: float = 2.0
-    address: float = 1.4
+    kind: str | None = None
+    digits: int | None = None
+    question: bool = False
+    open: bool = False
+    tell: bool = False
+    words: int = 0
+    middle: float | None = None
 
 
-_USUAL = Pauses()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """What the question says about the answer so far.
-
-    Attributes:
-        kind: What was asked.
-        done: Whether the answer is whole. False: more is to come.
-        hold: Seconds of silence to wait for the rest.
-        sure: Whether something is known to be missing, so that answering ahead is a waste.
-    """
-
-    kind: str
-    done: bool
-    hold: float = 0.0
-    sure: bool = False
-
-    @property
-    def kind_with_article(self) -> str:
-        """As it stands in a sentence: ``a phone number``, ``an address``."""
-        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Questions:
-    """How one language asks, and how it is answered. The fields are those of its data file."""
-
-    requests: frozenset[tuple[str, ...]]
-    asks_plainly: frozenset[tuple[str, ...]]
-    tells: frozenset[tuple[str, ...]]
-    opens: frozenset[tuple[str, ...]]
-    yes_or_no: frozenset[str]
-    tags: frozenset[tuple[str, ...]]
-    answers: frozenset[tuple[str, ...]]
-    asked_digits: str
-    lengths: Mapping[tuple[str, ...], int]
-    months: frozenset[str]
-    address_intros: frozenset[str]
-    letters: frozenset[str]
-    asks: Mapping[str, frozenset[tuple[str, ...]]]
-    numbers: Numbers
-    email: Email
-    phone_digits: int
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """All that can be expected of an answer."""
-        return frozenset(self.asks) | {_YES_OR_NO}
-
-    def kind_of(self, sentence: str) -> str | None:
-        """What a sentence of the agent asks for, or None when it asks nothing that matters.
-
-        Args:
-            sentence: One sentence, as it was said.
-        """
-        words = spoken(sentence)
-        if not words:
-            return None
-        wants = any(_within(words, phrase) for phrase in self.requests)
-        question = is_question(sentence)
-        if not (question or wants):
-            return None
-        closed = words[0] in self.yes_or_no or any(
-            words[-len(tag) :] == tag and len(words) > len(tag) for tag in self.tags
-        )
-        if question and closed and not wants:
-            return _YES_OR_NO
-        # "The telephone number with the area code" asks for no code: the longer phrase knows more.
-        asked = {
-            kind: max((len(phrase) for phrase in phrases if _within(words, phrase)), default=0)
-            for kind, phrases in self.asks.items()
-        }
-        kind = max(asked, key=lambda kind: asked[kind])
-        if asked[kind]:
-            return kind
-        return _YES_OR_NO if question and closed and not self.asks_to_tell(sentence) else None
-
-    def is_request(self, sentence: str) -> bool:
-        """Whether a sentence of the agent asks without a question mark: "Tell me your name."."""
-        words = spoken(sentence)
-        return any(_within(words, phrase) for phrase in self.asks_plainly)
-
-    def asks_to_tell(self, sentence: str) -> bool:
-        """Whether a sentence of the agent asks to be told something: "May I have your name?"."""
-        words = spoken(sentence)
-        return any(_within(words, phrase) for phrase in self.tells)
-
-    def is_open(self, sentence: str) -> bool:
-        """Whether a sentence of the agent asks for a story: "How can I help?"."""
-        words = spoken(sentence)
-        return any(_within(words, phrase) for phrase in self.opens)
-
-    def digits_asked(self, sentence: str) -> int | None:
-        """How many digits a sentence asks for: six, of "your six-digit code"; five, of a zip."""
-        for found in re.finditer(self.asked_digits, sentence.casefold()):
-            if number := self.numbers.digits_in(spoken(found[found.lastindex or 0])):
-                return int(number)
-        words = spoken(sentence)
-        return next((n for phrase, n in self.lengths.items() if _within(words, phrase)), None)
-
-    def judge(
-        self, kind: str, text: str, *, digits: int | None = None, pauses: Pauses = _USUAL
-    ) -> Judgement | None:
-        """Say whether an answer is whole, or None when the question tells nothing about it.
-
-        Args:
-            kind: What was asked.
-            text: All that the caller said.
-            digits: How many digits were asked for, when that is known.
-            pauses: How long a pause may last.
-        """
-        words = spoken(text)
-        if not words:
-            return None
-        dictation, spelling = pauses.dictation, pauses.spelling
-        match kind:
-            case "yes or no":
-                return Judgement(kind=kind, done=True) if words in self.answers else None
-            case "phone number":
-                found = self.numbers.digits_in(words)
-                need = self.phone_digits + (found[:1] == "1" and self.phone_digits == 10)
-                return self._number(kind, words, found, need, dictation)
-            case "code":
-                return self._number(kind, words, self.numbers.digits_in(words), digits, dictation)
-            case "spelling":
-                if _is_letter(words[-1]) and not _is_spelled_out(words):
-                    # Nobody's name has two letters, but for those who said so at once.
-                    few = sum(len(word.replace("-", "")) for word in words if _is_letter(word)) < 3
-                    return Judgement(kind=kind, done=False, hold=dictation if few else spelling)
-            case "address":
-                own = [word for word in words if word not in self.address_intros]
-                others = [word for word in own if not self.numbers.belongs(word)]
-                number_last = self.numbers.belongs(words[-1])
-                if number_last and len(others) < 2:
-                    return Judgement(kind=kind, done=False, hold=dictation, sure=True)
-                # Number and street; with another number behind them, the postcode, it is whole.
-                if not number_last and len(others) < len(own):
-                    return Judgement(kind=kind, done=False, hold=pauses.address)
-            case "email":
-                whole = self.email.is_whole(text)
-                if whole:
-                    return Judgement(kind=kind, done=True)
-                if whole is False or _is_letter(words[-1]) or words[-1].isdigit():
-                    return Judgement(kind=kind, done=False, hold=spelling)
-            case "date of birth":
-                if not is_question(text) and self._lacks_year(words):
-                    return Judgement(kind=kind, done=False, hold=spelling)
-            case "date":
-                # "may" alone is more likely the verb.
-                if words[-1] in self.months and not self.numbers.digits_in(words[-3:-1]):
-                    return Judgement(kind=kind, done=False, hold=spelling)
-        return None
-
-    def _lacks_year(self, words: tuple[str, ...]) -> bool:
-        """Whether it is a date, and its year is still to come."""
-        figures = [word for word in words if self.numbers.belongs(word)]
-        digits = self.numbers.digits_in(words)
-        if any(word in self.months for word in words):
-            return len(figures) < 2 and len(digits) < 3
-        return bool(digits) and len(figures) < 3 and len(digits) < 5
-
-    def unasked(self, text: str, *, pauses: Pauses = _USUAL) -> Judgement | None:
-        """Say whether something is being dictated that nobody asked for, and goes on.
-
-        Args:
-            text: All that the caller said.
-            pauses: How long a pause may last.
-        """
-        words = spoken(text)
-        if self._spells(words):
-            return Judgement(kind="spelling", done=False, hold=pauses.spelling)
-        if 0 < len(self.numbers.dictated(words)) < self.phone_digits:
-            return Judgement(kind="longer number", done=False, hold=pauses.spelling)
-        return None
-
-    def _spells(self, words: tuple[str, ...]) -> bool:
-        """Whether the words end with letters, or are nothing but letters as they sound."""
-        if len(words) < _LETTERS or _is_spelled_out(words):
-            return False
-        if all(_is_letter(word) for word in words[-_LETTERS:]):
-            return True
-        written = sum(_is_letter(word) for word in words)
-        sounds = all(_is_letter(word) or word in self.letters for word in words)
-        return sounds and written >= _AS_LETTERS
-
-    def _number(
-        self, kind: str, words: tuple[str, ...], found: str, need: int | None, hold: float
-    ) -> Judgement | None:
-        if need is not None and len(found) >= need:
-            return Judgement(kind=kind, done=True)
-        # "I don't have one" ends with a number and is none: a number does not come alone.
-        end = words[-2:]
-        figures = any(letter.isdigit() for letter in words[-1])
-        dictates = figures or all(self.numbers.belongs(word) or _is_letter(word) for word in end)
-        if not found or not dictates:
-            return None
-        return Judgement(kind=kind, done=False, hold=hold, sure=need is not None)
+_NOTHING = _Asked()
 
 
 class Expecting:
@@ -253,37 +45,35 @@ class Expecting:
     """
 
     def __init__(
-        self, questions: Questions, pauses: Pauses = _USUAL, *, dictated: Sequence[str] = ()
+        self, questions: Questions, pauses: Pauses | None = None, *, dictated: Sequence[str] = ()
     ) -> None:
         self._questions = questions
-        self._pauses = pauses
+        self._pauses = pauses or Pauses()
         self._dictated = [spoken(phrase) for phrase in dictated]
-        self._kind: str | None = None
-        self._digits: int | None = None
-        self._asked = False
-        self._open = False
-        self._tell = False
+        self._asked = self._earlier = _NOTHING
+        self._unheard: _Asked | None = None
         self._answered = False
 
     @property
     def kind(self) -> str | None:
         """What the agent asked last."""
-        return self._kind
+        return self._asked.kind
 
     @property
     def short(self) -> bool:
         """Whether a question was asked that can be answered in a word or two."""
-        return self._asked and not self.story and self._kind in (None, _YES_OR_NO, "date")
+        asked = self._asked
+        return asked.question and not self.story and asked.kind in (None, YES_OR_NO, "date")
 
     @property
     def story(self) -> bool:
         """Whether nothing but a story answers what the agent asked: "How can I help?"."""
-        return self._open and self._kind is None
+        return self._asked.open and self._asked.kind is None
 
     @property
     def open(self) -> bool:
         """Whether the agent asked for a story, in which one pauses to think."""
-        return self._open and self._kind in (None, _YES_OR_NO)
+        return self._asked.open and self._asked.kind in (None, YES_OR_NO)
 
     def telling(self, instead: str | None = None) -> bool:
         """Whether a mere "sure" is no answer to what the agent asked: "May I have your name?".
@@ -291,7 +81,8 @@ class Expecting:
         Args:
             instead: What is expected, when somebody knows better than the agent's words.
         """
-        return self._tell or (instead or self._kind) not in (None, _YES_OR_NO, "date")
+        kind = instead or self._asked.kind
+        return self._asked.tell or kind not in (None, YES_OR_NO, "date")
 
     def agent_said(self, sentence: str) -> None:
         """Take note of a sentence of the agent.
@@ -300,17 +91,45 @@ class Expecting:
         is your number? Are you there?" it is the number that comes.
         """
         if self._answered:
-            self._kind, self._digits = None, None
-            self._open = self._tell = self._answered = False
-        self._asked = is_question(sentence) or self._questions.is_request(sentence)
-        self._open = self._questions.is_open(sentence) or (self._open and not self._asked)
-        self._tell = self._questions.asks_to_tell(sentence) or (self._tell and not self._asked)
+            self._asked, self._earlier = _NOTHING, self._asked
+            self._unheard, self._answered = None, False
+        asked, words = self._asked, spoken(sentence)
+        question = is_question(sentence) or self._questions.is_request(sentence)
         kind = self._questions.kind_of(sentence)
-        if self._asked and any(_within(spoken(sentence), one) for one in self._dictated):
+        if question and any(within(words, one) for one in self._dictated):
             kind = "code"
-        if kind and not (kind == _YES_OR_NO and self._kind):
-            self._kind = kind
-            self._digits = self._questions.digits_asked(sentence)
+        middle = asked.middle
+        if question and middle is None:
+            middle = asked.words + len(words) / 2
+        self._asked = replace(
+            asked,
+            question=question,
+            open=self._questions.is_open(sentence) or (asked.open and not question),
+            tell=self._questions.asks_to_tell(sentence) or (asked.tell and not question),
+            words=asked.words + len(words),
+            middle=middle,
+        )
+        if kind and not (kind == YES_OR_NO and asked.kind):
+            digits = self._questions.digits_asked(sentence)
+            self._asked = replace(self._asked, kind=kind, digits=digits)
+
+    def agent_cut(self, unsaid: str) -> None:
+        """The agent was stopped. A question of which little was heard was not asked.
+
+        The caller is still at the one before: the agent has cut in on their answer. They may go on
+        with a number, or begin it anew, so what they said of it does not count any more.
+
+        Args:
+            unsaid: What had not been heard.
+        """
+        asked = self._asked
+        if asked.middle is not None and asked.words - len(spoken(unsaid)) < asked.middle:
+            self._asked, self._unheard = self._earlier, asked
+
+    def agent_resumed(self) -> None:
+        """It was stopped for nothing, and finishes its question."""
+        if self._unheard is not None:
+            self._asked, self._unheard = self._unheard, None
 
     def caller_answered(self) -> None:
         """The turn was committed; what the agent says next is another matter."""
@@ -323,78 +142,12 @@ class Expecting:
             text: All that the caller said.
             instead: What is expected, when somebody knows better than the agent's words.
         """
-        kind = instead or self._kind
-        if kind and kind != _YES_OR_NO:
-            return self._questions.judge(kind, text, digits=self._digits, pauses=self._pauses)
-        judged = self._questions.judge(kind, text) if kind else None
-        return judged or self._questions.unasked(text, pauses=self._pauses)
-
-
-def is_question(sentence: str) -> bool:
-    """Whether a sentence ends with a question mark, of any script that has one."""
-    return sentence.rstrip("\"'”’)» ").endswith(("?", "？", "؟"))
-
-
-@functools.cache
-def questions_for(language: str) -> Questions:
-    """How a language asks, or English where there is no file for it.
-
-    Args:
-        language: A BCP 47 tag; the length of a telephone number depends on the region.
-    """
-    base = base_language(language)
-    folder = resources.files("tipring.turns") / "languages"
-    data: dict[str, Any] = tomllib.loads((folder / f"{base}.toml").read_text(encoding="utf-8"))
-    own = data["expecting"]
-    numbers = own["numbers"]
-    lengths: dict[str, int] = numbers["phone_digits"]
-    return Questions(
-        requests=_phrases(own["requests"]),
-        asks_plainly=_phrases(own["asks_plainly"]),
-        tells=_phrases(own["tells"]),
-        opens=_phrases(own["opens"]),
-        yes_or_no=frozenset(own["yes_or_no"]),
-        tags=_phrases(own["tags"]),
-        answers=_phrases(own["answers"]),
-        asked_digits=own["asked_digits"],
-        lengths={spoken(phrase): digits for phrase, digits in own["lengths"].items()},
-        months=frozenset(own["months"]),
-        address_intros=frozenset(own["address_intros"]),
-        letters=frozenset(own["letters"]),
-        asks={kind: _phrases(phrases) for kind, phrases in own["asks"].items()},
-        numbers=Numbers(
-            digits=numbers["digits"],
-            tens=numbers["tens"],
-            hundreds=numbers["hundreds"],
-            repeats=numbers["repeats"],
-            joins=frozenset(numbers["joins"]),
-        ),
-        email=Email(
-            ats=frozenset(own["email"]["ats"]),
-            signs=frozenset(own["email"]["signs"]),
-            endings=frozenset(own["email"]["endings"]),
-        ),
-        phone_digits=lengths.get(language.replace("_", "-").lower(), lengths[base]),
-    )
-
-
-def _phrases(phrases: list[str]) -> frozenset[tuple[str, ...]]:
-    return frozenset(spoken(phrase) for phrase in phrases)
-
-
-def _within(words: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
-    return any(words[at : at + len(phrase)] == phrase for at in range(len(words)))
-
-
-def _is_letter(word: str) -> bool:
-    """Whether it is a letter by itself, or letters joined as some transcribers write them."""
-    return all(len(part) == 1 for part in word.split("-"))
-
-
-def _is_spelled_out(words: tuple[str, ...]) -> bool:
-    """Whether the letters at the end are a word that was said before: "Kim, K I M"."""
-    begin = len(words)
-    while begin and _is_letter(words[begin - 1]):
-        begin -= 1
-    letters = "".join(words[begin:]).replace("-", "")
-    return len(letters) > 1 and letters in words[:begin]
+        asked = self._asked
+        kind = instead or asked.kind
+        judged = None
+        if kind:
+            judged = self._questions.judge(kind, text, digits=asked.digits, pauses=self._pauses)
+        # Who is asked for letters may give a number; but what else is whole is no begin of one.
+        if judged is None and kind in (None, YES_OR_NO, "spelling"):
+            return self._questions.unasked(text, pauses=self._pauses)
+        return judged

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tipring.journal import Event, Journal
 from tipring.sections import Turns
-from tipring.turns.expecting import Expecting, Pauses, questions_for
+from tipring.turns.expecting import Expecting
 from tipring.turns.punctuation import Punctuation
+from tipring.turns.questions import Pauses, questions_for
 from tipring.turns.said import Said
 from tipring.turns.words import Unfinished, Words, spoken
 
@@ -148,5 +149,9 @@ class Judge:
         match event.name:
             case "agent.said":
                 self._expecting.agent_said(event.detail["text"])
+            case "agent.cut":
+                self._expecting.agent_cut(event.detail["unsaid"])
+            case "agent.resumed":
+                self._expecting.agent_resumed()
             case "turn.committed":
                 self._expecting.caller_answered()

@@ -18,8 +18,8 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 
 from tipring.journal import Event, Journal
 from tipring.turns.deadlines import LAG
-from tipring.turns.expecting import is_question
 from tipring.turns.floor import Floor
+from tipring.turns.questions import is_question
 from tipring.turns.timers import Timers
 from tipring.turns.words import Words
 
