@@ -384,9 +384,10 @@ class Court(BaseUserTurnStopStrategy):
             self._ahead.ask_soon(text, _GUESSED if self._said.interim else 0.0)
 
     def _propose(self, by: str) -> None:
-        doubt = self._detector.doubt if by == self._detector.name else 0.0
-        if self._pause.propose(by, doubt=doubt):
-            self._journal.note("turn.proposed", by=by, epoch=self._epoch, doubt=round(doubt, 2))
+        doubt = self._detector.doubt if by == self._detector.name else None
+        if self._pause.propose(by, doubt=doubt or 0.0):
+            told = {} if doubt is None else {"doubt": round(doubt, 2)}
+            self._journal.note("turn.proposed", by=by, epoch=self._epoch, **told)
 
     async def _commit(self, why: str) -> None:
         guess = self._said.guess

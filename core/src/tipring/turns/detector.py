@@ -78,9 +78,9 @@ class Detector:
         self._strikes = 0
 
     @property
-    def doubt(self) -> float:
-        """How much it doubts its last proposal, 0 to 1; 0 for one that cannot tell."""
-        return self._doubt() if self._doubt else 0.0
+    def doubt(self) -> float | None:
+        """How much it doubts its last proposal, 0 to 1; None for one that cannot tell."""
+        return self._doubt() if self._doubt else None
 
     @property
     def retired(self) -> bool:

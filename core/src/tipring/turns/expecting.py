@@ -18,7 +18,8 @@ class _Asked:
         digits: How many digits, when the question says so.
         question: Whether its last sentence is a question, or asks plainly.
         open: Whether it asks for a story.
-        tell: Whether it asks to be told something.
+        closed: Whether it may be answered with a yes or a no, whatever it is about.
+        tell: Whether it asks to be told something, so that a "sure" is no answer.
         words: How many words it has so far.
         middle: How many of them are said when the middle of its first question is.
     """
@@ -27,12 +28,15 @@ class _Asked:
     digits: int | None = None
     question: bool = False
     open: bool = False
+    closed: bool = False
     tell: bool = False
     words: int = 0
     middle: float | None = None
 
 
 _NOTHING = _Asked()
+_FEW = (None, YES_OR_NO, "date")
+"""What is answered in a word or two."""
 
 
 class Expecting:
@@ -63,7 +67,7 @@ class Expecting:
     def short(self) -> bool:
         """Whether a question was asked that can be answered in a word or two."""
         asked = self._asked
-        return asked.question and not self.story and asked.kind in (None, YES_OR_NO, "date")
+        return asked.question and not self.story and asked.kind in _FEW
 
     @property
     def story(self) -> bool:
@@ -81,8 +85,7 @@ class Expecting:
         Args:
             instead: What is expected, when somebody knows better than the agent's words.
         """
-        kind = instead or self._asked.kind
-        return self._asked.tell or kind not in (None, YES_OR_NO, "date")
+        return instead not in _FEW if instead else self._asked.tell
 
     def agent_said(self, sentence: str) -> None:
         """Take note of a sentence of the agent.
@@ -98,6 +101,10 @@ class Expecting:
         kind = self._questions.kind_of(sentence)
         if question and any(within(words, one) for one in self._dictated):
             kind = "code"
+        closed = self._questions.is_closed(sentence)
+        tell = self._questions.asks_to_tell(sentence) or (
+            question and kind not in _FEW and not closed
+        )
         middle = asked.middle
         if question and middle is None:
             middle = asked.words + len(words) / 2
@@ -105,7 +112,8 @@ class Expecting:
             asked,
             question=question,
             open=self._questions.is_open(sentence) or (asked.open and not question),
-            tell=self._questions.asks_to_tell(sentence) or (asked.tell and not question),
+            closed=closed or (asked.closed and not question),
+            tell=tell or (asked.tell and not question),
             words=asked.words + len(words),
             middle=middle,
         )
@@ -145,7 +153,9 @@ class Expecting:
         asked = self._asked
         kind = instead or asked.kind
         judged = None
-        if kind:
+        if asked.closed and not asked.tell and not instead:
+            judged = self._questions.judge(YES_OR_NO, text)
+        if kind and not judged:
             judged = self._questions.judge(kind, text, digits=asked.digits, pauses=self._pauses)
         # Who is asked for letters may give a number; but what else is whole is no begin of one.
         if judged is None and kind in (None, YES_OR_NO, "spelling"):

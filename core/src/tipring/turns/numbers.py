@@ -28,7 +28,7 @@ class Numbers:
     def belongs(self, word: str) -> bool:
         """Whether a word is a part of a dictated number."""
         return (
-            any(letter.isdigit() for letter in word)
+            any(letter.isdecimal() for letter in word)
             or word in self.digits
             or word in self.tens
             or word in self.hundreds
@@ -38,8 +38,8 @@ class Numbers:
     def dictated(self, words: Sequence[str]) -> str:
         """The digits of a number that is being read out at the end of these words, or nothing.
 
-        A single figure, an hour or a year is no dictation: it takes three words of a number in a
-        row, or six digits, or three in a text that is hardly more than they.
+        A single figure, a time of day or a year is no dictation: it takes three words of a number
+        in a row, or six digits, or three in a text that is hardly more than they.
 
         Args:
             words: In lower case, without punctuation.
@@ -47,18 +47,23 @@ class Numbers:
         begin = len(words)
         while begin and self.belongs(words[begin - 1]):
             begin -= 1
-        if self._is_hour(words):
-            return ""
         digits = self.digits_in(words[begin:])
+        if self._is_time(words[begin:]) or self._is_year(words[begin:]):
+            return ""
         read_out = len(words) - begin >= 3 or len(digits) >= 6
         return digits if read_out or (len(digits) >= 3 and begin <= 2) else ""
 
-    def _is_hour(self, words: Sequence[str]) -> bool:
-        """Whether they are a time of day: "two thirty", "2:30"."""
-        if len(words) != 2:
+    def _is_time(self, words: Sequence[str]) -> bool:
+        """Whether it is a time of day: "two thirty", "two forty five", "2:30"."""
+        if len(words) != 2 and not (len(words) == 3 and words[1] in self.tens):
             return False
-        hour, minutes = (self.digits_in([word]) for word in words)
-        return 0 < len(hour) <= 2 and int(hour) < 25 and len(minutes) == 2 and int(minutes) < 60
+        hour, minutes = self.digits_in(words[:1]), self.digits_in(words[1:])
+        return hour.isdecimal() and int(hour) < 25 and len(minutes) == 2 and minutes < "60"
+
+    def _is_year(self, words: Sequence[str]) -> bool:
+        """Whether it is a year: "nineteen eighty five", "2024"."""
+        digits = self.digits_in(words)
+        return len(words) <= 3 and len(digits) == 4 and digits[:2] in ("19", "20")
 
     def digits_in(self, words: Sequence[str]) -> str:
         """All digits that are said in these words, in order.
@@ -69,7 +74,7 @@ class Numbers:
         said: list[str] = []
         times, prefix, room = 1, "", 0
         for at, word in enumerate(words):
-            own = "".join(letter for letter in word if letter.isdigit())
+            own = "".join(letter for letter in word if letter.isdecimal())
             digits = own or self.digits.get(word, "")
             if prefix and word in self.joins and at + 1 < len(words):
                 continue

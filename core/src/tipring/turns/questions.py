@@ -74,12 +74,12 @@ class Questions:
     requests: frozenset[tuple[str, ...]]
     asks_plainly: frozenset[tuple[str, ...]]
     tells: frozenset[tuple[str, ...]]
+    permits: frozenset[tuple[str, ...]]
     opens: frozenset[tuple[str, ...]]
     yes_or_no: frozenset[str]
     tags: frozenset[tuple[str, ...]]
     answers: frozenset[tuple[str, ...]]
     asked_digits: str
-    lengths: Mapping[tuple[str, ...], int]
     months: frozenset[str]
     address_intros: frozenset[str]
     letters: frozenset[str]
@@ -106,10 +106,8 @@ class Questions:
         question = is_question(sentence)
         if not (question or wants):
             return None
-        closed = words[0] in self.yes_or_no or any(
-            words[-len(tag) :] == tag and len(words) > len(tag) for tag in self.tags
-        )
-        if question and closed and not wants:
+        closed = self.is_closed(sentence) and not self.asks_to_tell(sentence)
+        if closed and not wants:
             return YES_OR_NO
         # "The telephone number with the area code" asks for no code: the longer phrase knows more.
         asked = {
@@ -119,7 +117,13 @@ class Questions:
         kind = max(asked, key=lambda kind: asked[kind])
         if asked[kind]:
             return kind
-        return YES_OR_NO if question and closed and not self.asks_to_tell(sentence) else None
+        return YES_OR_NO if closed else None
+
+    def is_closed(self, sentence: str) -> bool:
+        """Whether a sentence of the agent has the form of a yes-or-no question."""
+        words = spoken(sentence)
+        tagged = any(words[-len(tag) :] == tag and len(words) > len(tag) for tag in self.tags)
+        return is_question(sentence) and (tagged or (bool(words) and words[0] in self.yes_or_no))
 
     def is_request(self, sentence: str) -> bool:
         """Whether a sentence of the agent asks without a question mark: "Tell me your name."."""
@@ -129,6 +133,8 @@ class Questions:
     def asks_to_tell(self, sentence: str) -> bool:
         """Whether a sentence of the agent asks to be told something: "May I have your name?"."""
         words = spoken(sentence)
+        if any(within(words, phrase) for phrase in self.permits):
+            return False
         return any(within(words, phrase) for phrase in self.tells)
 
     def is_open(self, sentence: str) -> bool:
@@ -137,12 +143,11 @@ class Questions:
         return any(within(words, phrase) for phrase in self.opens)
 
     def digits_asked(self, sentence: str) -> int | None:
-        """How many digits a sentence asks for: six, of "your six-digit code"; five, of a zip."""
-        for found in re.finditer(self.asked_digits, sentence.casefold()):
-            if number := self.numbers.digits_in(spoken(found[found.lastindex or 0])):
-                return int(number)
-        words = spoken(sentence)
-        return next((n for phrase, n in self.lengths.items() if within(words, phrase)), None)
+        """How many digits a sentence asks for: six, of "your six-digit code"."""
+        if found := re.search(self.asked_digits, sentence.casefold()):
+            number = self.numbers.digits_in(spoken(found[1]))
+            return int(number) if number else None
+        return None
 
     def judge(
         self, kind: str, text: str, *, digits: int | None = None, pauses: Pauses = _USUAL
@@ -169,7 +174,7 @@ class Questions:
             case "code":
                 return self._number(kind, words, self.numbers.digits_in(words), digits, dictation)
             case "spelling":
-                if _is_letter(words[-1]) and not _is_spelled_out(words):
+                if _is_letter(words[-1]) and not self._is_spelled_out(words):
                     # Nobody's name has two letters, but for those who said so at once.
                     few = sum(len(word.replace("-", "")) for word in words if _is_letter(word)) < 3
                     return Judgement(kind=kind, done=False, hold=dictation if few else spelling)
@@ -183,13 +188,10 @@ class Questions:
                 if not number_last and len(others) < len(own):
                     return Judgement(kind=kind, done=False, hold=pauses.address)
             case "email":
-                whole = self.email.is_whole(text)
-                if whole:
-                    return Judgement(kind=kind, done=True)
-                if whole is False or _is_letter(words[-1]) or words[-1].isdigit():
+                if self.email.goes_on(text):
                     return Judgement(kind=kind, done=False, hold=spelling)
             case "date of birth":
-                if not is_question(text) and self._lacks_year(words):
+                if self._lacks_year(words):
                     return Judgement(kind=kind, done=False, hold=spelling)
             case "date":
                 # "may" alone is more likely the verb.
@@ -198,12 +200,12 @@ class Questions:
         return None
 
     def _lacks_year(self, words: tuple[str, ...]) -> bool:
-        """Whether it is a date, and its year is still to come."""
-        figures = [word for word in words if self.numbers.belongs(word)]
-        digits = self.numbers.digits_in(words)
-        if any(word in self.months for word in words):
-            return len(figures) < 2 and len(digits) < 3
-        return bool(digits) and len(figures) < 3 and len(digits) < 5
+        """Whether the words end with a month, or with a month and a day."""
+        month = max((at for at, word in enumerate(words) if word in self.months), default=None)
+        if month is None:
+            return False
+        behind = words[month + 1 :]
+        return all(map(self.numbers.belongs, behind)) and len(self.numbers.digits_in(behind)) < 3
 
     def unasked(self, text: str, *, pauses: Pauses = _USUAL) -> Judgement | None:
         """Say whether something is being dictated that nobody asked for, and goes on.
@@ -221,13 +223,22 @@ class Questions:
 
     def _spells(self, words: tuple[str, ...]) -> bool:
         """Whether the words end with letters, or are nothing but letters as they sound."""
-        if len(words) < _LETTERS or _is_spelled_out(words):
+        if len(words) < _LETTERS or self._is_spelled_out(words):
             return False
         if all(_is_letter(word) for word in words[-_LETTERS:]):
             return True
         written = sum(_is_letter(word) for word in words)
         sounds = all(_is_letter(word) or word in self.letters for word in words)
         return sounds and written >= _AS_LETTERS
+
+    def _is_spelled_out(self, words: tuple[str, ...]) -> bool:
+        """Whether the letters at the end are the word before them: "Kim, that's K I M"."""
+        begin = len(words)
+        while begin and _is_letter(words[begin - 1]):
+            begin -= 1
+        letters = "".join(words[begin:]).replace("-", "")
+        named = [word for word in words[:begin] if word not in self.address_intros]
+        return named[-1:] == [letters]
 
     def _number(
         self, kind: str, words: tuple[str, ...], found: str, need: int | None, hold: float
@@ -265,12 +276,12 @@ def questions_for(language: str) -> Questions:
         requests=_phrases(own["requests"]),
         asks_plainly=_phrases(own["asks_plainly"]),
         tells=_phrases(own["tells"]),
+        permits=_phrases(own["permits"]),
         opens=_phrases(own["opens"]),
         yes_or_no=frozenset(own["yes_or_no"]),
         tags=_phrases(own["tags"]),
         answers=_phrases(own["answers"]),
         asked_digits=own["asked_digits"],
-        lengths={spoken(phrase): digits for phrase, digits in own["lengths"].items()},
         months=frozenset(own["months"]),
         address_intros=frozenset(own["address_intros"]),
         letters=frozenset(own["letters"]),
@@ -303,12 +314,3 @@ def within(words: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
 def _is_letter(word: str) -> bool:
     """Whether it is a letter by itself, or letters joined as some transcribers write them."""
     return all(len(part) == 1 for part in word.split("-"))
-
-
-def _is_spelled_out(words: tuple[str, ...]) -> bool:
-    """Whether the letters at the end are a word that was said before: "Kim, K I M"."""
-    begin = len(words)
-    while begin and _is_letter(words[begin - 1]):
-        begin -= 1
-    letters = "".join(words[begin:]).replace("-", "")
-    return len(letters) > 1 and letters in words[:begin]
