@@ -37,6 +37,10 @@ max_calls = 100
 
 async def main() -> None:
     """Load the host and answer."""
+    from tipring.memory import begin_start, keep_little
+
+    keep_little()
+    begin_start()
     given = arguments()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     from loguru import logger
@@ -87,7 +91,10 @@ async def main() -> None:
 
 
 async def _answer(host: Host, desk: Desk) -> None:
+    from tipring.memory import end_start
+
     await host.load()
+    end_start()
     for problem in host.problems:
         print(f"{problem.where}: {problem.what}", file=sys.stderr)
     await serve(_Local(host), desk)
