@@ -161,6 +161,21 @@ def test_an_agent_that_was_stopped_for_nothing_has_asked() -> None:
     assert expecting.kind == "spelling"
 
 
+def test_a_first_question_counts_however_little_of_it_was_heard() -> None:
+    expecting = Expecting(questions_for("en"))
+    expecting.agent_said("Hello, how can I help you?")
+    expecting.agent_cut("how can I help you?")
+    assert expecting.story
+
+
+def test_a_yes_to_whether_they_are_there_is_not_the_number() -> None:
+    expecting = Expecting(questions_for("en"))
+    for sentence in ("What is your phone number?", "Are you still there?"):
+        expecting.agent_said(sentence)
+    assert (expecting.kind, expecting.telling()) == ("phone number", True)
+    assert expecting.judge("Yes.") is None
+
+
 def test_who_is_asked_for_letters_may_give_a_number() -> None:
     expecting = Expecting(questions_for("en"))
     expecting.agent_said("Could you spell your last name?")

@@ -113,7 +113,7 @@ class Expecting:
             question=question,
             open=self._questions.is_open(sentence) or (asked.open and not question),
             closed=closed or (asked.closed and not question),
-            tell=tell or (asked.tell and not question),
+            tell=tell or (asked.tell and (closed or not question)),
             words=asked.words + len(words),
             middle=middle,
         )
@@ -131,7 +131,9 @@ class Expecting:
             unsaid: What had not been heard.
         """
         asked = self._asked
-        if asked.middle is not None and asked.words - len(spoken(unsaid)) < asked.middle:
+        if asked.middle is None or self._earlier.middle is None:
+            return
+        if asked.words - len(spoken(unsaid)) < asked.middle:
             self._asked, self._unheard = self._earlier, asked
 
     def agent_resumed(self) -> None:
