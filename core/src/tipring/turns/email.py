@@ -35,8 +35,8 @@ class Email:
             return False
         # "Jane at gmail"; but "I'm not at my computer" is no address.
         at = any(word in self.ats for word in words[-2:]) and words[0] not in self.ats
-        alone = len(words[-1]) == 1 and words[-1] not in ("i", "a")
-        return "@" in text or at or alone or any(word in self.signs for word in words)
+        signs = any(word in self.signs for word in words)
+        return "@" in text or at or signs or len(words[-1]) == 1
 
     def _is_whole(self, words: tuple[str, ...]) -> bool:
         return any(

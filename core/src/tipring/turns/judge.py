@@ -101,10 +101,9 @@ class Judge:
                 hold=max(hold, answer.hold),
                 missing=answer.sure,
             )
-        telling = self._expecting.telling(instead)
         # Behind a single word transcribers often leave the full stop out.
         if because in (None, Unfinished.UNMARKED):
-            if telling and self._words.is_consent(whole):
+            if self._expecting.telling(instead) and self._words.is_consent(whole):
                 return Verdict(why=OVER, waits=_CONSENT, hold=self._rules.unmarked)
             if self._is_short(whole):
                 return Verdict(why=_FINISHED, waits=None, hold=0.0, enough=self._rules.short)
